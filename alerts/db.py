@@ -1,0 +1,210 @@
+"""The one door to the database: transactions, the bridge to asyncio, the clock, and all that is dialect.
+
+A transaction is a plain function with a `Session` first. It never commits and cannot await, so that no
+transaction can span a network call; `Database.run` is the only bridge from asyncio.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
+
+from alerts.errors import Unavailable
+
+try:
+    from pysqlite3 import dbapi2 as _sqlite  # a recent SQLite, where its wheels exist
+except ImportError:  # Linux on arm64, Intel Macs
+    _sqlite = sqlite3
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+WAKE_CHANNEL = "alerts_work"
+# The WAL-reset bug: two connections that checkpoint and commit at once can corrupt the file (fixed 3.51.3).
+_WAL_IS_SAFE_FROM = (3, 51, 3)
+_BUSY_SECONDS = 30
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """One engine; `begin` and `read` are its transactions, `run` the same from asyncio."""
+
+    def __init__(self, url: str, *, threads: int = 4) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url, threads)
+        # SQLite has one writer at a time anyway: a single thread queues instead of spinning on the lock.
+        self._threads = ThreadPoolExecutor(1 if self.is_sqlite else threads, thread_name_prefix="db")
+        self._listeners: list[Callable[[], None]] = []
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """Gives a session whose work is committed at the end, or undone on any error."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            if session.info.get("wake"):
+                for listener in self._listeners:
+                    listener()
+
+    async def run(
+        self, function: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs `function(session, ...)` in one transaction, in a thread of the database's own."""
+
+        def transaction() -> T:
+            with self.begin() as session:
+                return function(session, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, transaction)
+
+    def on_wake(self, listener: Callable[[], None]) -> None:
+        """Calls `listener`, from any thread, after each commit in this process that announced work."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+        self.engine.dispose()
+
+
+def wake(session: Session) -> None:
+    """Tells workers, once this transaction commits, that there is work; a 1 s poll stands behind it."""
+    session.info["wake"] = True
+    if _dialect(session) == "postgresql":
+        session.connection().exec_driver_sql(f"NOTIFY {WAKE_CHANNEL}")
+
+
+def clock(session: Session) -> datetime:
+    """Gives the time that leases are measured by: PostgreSQL's own, so that machines agree; else ours."""
+    if _dialect(session) == "postgresql":
+        now: datetime = session.connection().execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        return now.astimezone(UTC)
+    return datetime.now(UTC)
+
+
+def insert_or_ignore(session: Session, table: sa.Table) -> Any:
+    """Gives an INSERT that leaves out rows whose key is taken, in the session's dialect."""
+    if _dialect(session) == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert  # noqa: PLC0415 - one dialect at a time
+
+        return postgres_insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415 - one dialect at a time
+
+    return sqlite_insert(table).on_conflict_do_nothing()
+
+
+def upgrade(database: Database) -> None:
+    """Brings the schema to this version's; safe to run again, and beside another that does the same."""
+    config = _alembic(database)
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def check_schema(database: Database) -> None:
+    """Refuses a database whose schema is not this version's, and says which command mends it."""
+    newest = ScriptDirectory.from_config(_alembic(database)).get_current_head()
+    with database.engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found == newest:
+        return
+    if found is None:
+        raise Unavailable("The database is empty: run `alerts db upgrade` once.")
+    raise Unavailable(
+        f"The database has schema {found}, this version needs {newest}: "
+        "run `alerts db upgrade`, or start the version that made it."
+    )
+
+
+@contextmanager
+def only_process(database: Database) -> Iterator[None]:
+    """Holds a SQLite site for one daemon; the kernel lets go when the process dies, however it dies."""
+    if not database.is_sqlite or not database.url.database:
+        yield
+        return
+    path = Path(f"{database.url.database}.lock")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Unavailable(
+                f"Another daemon runs on {database.url.database}. SQLite serves one at a time: stop it first, "
+                "or move to PostgreSQL to run several."
+            ) from error
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _dialect(session: Session) -> str:
+    return session.get_bind().dialect.name
+
+
+def _alembic(database: Database) -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["url"] = database.url
+    return config
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    module: ModuleType = _sqlite
+    engine = sa.create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        module=module,
+        hide_parameters=True,  # or SQLAlchemy prints addresses in errors
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+    )
+    journal = "WAL" if _sqlite.sqlite_version_info >= _WAL_IS_SAFE_FROM else "TRUNCATE"
+    if journal != "WAL":
+        log.warning("sqlite_is_old", version=_sqlite.sqlite_version, journal_mode=journal)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN is deferred: read-then-write would clash
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA journal_mode={journal}")
+        # FULL for all: it costs one fsync per commit, and our commits carry hundreds of readers each.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres_engine(url: URL, threads: int) -> Engine:
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,
+        pool_size=threads + 4,  # the daemon's threads, and the web handlers' beside them
+        max_overflow=16,
+        pool_pre_ping=True,
+        connect_args={"options": "-c statement_timeout=60000 -c timezone=UTC", "application_name": "alerts"},
+    )

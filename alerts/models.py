@@ -1,0 +1,331 @@
+"""Every table and the words for its states; DESIGN section 5 says which promise each key keeps.
+
+Rows do not leave the transaction that read them: functions return small frozen values instead. All times
+are aware UTC (SQLModel refuses naive ones). States are stored as their text, and the constants are
+`StrEnum`, so that a row's value and a constant compare equal on both databases.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, MetaData, String, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+# SQLite numbers rows by itself only in a column that is exactly INTEGER.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+SQLModel.metadata.naming_convention = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    },
+).naming_convention
+
+
+class FeedState(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"  # by a person, or because it vanished from config.toml
+    HELD = "held"  # by the flood guard: polled and stored, nothing announced until a person decides
+    GONE = "gone"  # the server said 410
+
+
+class InDoubt(StrEnum):
+    """What becomes of a mail whose reply never came."""
+
+    RESEND = "resend"  # once, byte-identical, by the same transport
+    HOLD = "hold"  # never by itself
+
+
+class Frequency(StrEnum):
+    FLASH = "flash"  # key events only
+    EVERY = "every"  # each entry
+
+
+class Lane(StrEnum):
+    """Order of sending."""
+
+    NOTICE = "notice"
+    FLASH = "flash"
+    UPDATE = "update"
+    DIGEST = "digest"
+
+
+class AlertState(StrEnum):
+    HELD = "held"  # waits for its hold time or for a person
+    RELEASED = "released"  # is being carved, opened and sent
+    DONE = "done"  # every reader owed is in a final state
+    CANCELLED = "cancelled"
+
+
+class DeliveryState(StrEnum):
+    SENDING = "sending"  # opened: the row was committed before the first byte
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"  # not now; the batch comes again
+    REFUSED = "refused"
+    UNKNOWN = "unknown"  # the reply never came; see `doubts`
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # with its reason
+    DIVERTED = "diverted"  # to another alert, a digest
+
+
+class SubscriberState(StrEnum):
+    ACTIVE = "active"
+    LEFT = "left"
+    ERASED = "erased"
+
+
+class Site(SQLModel, table=True):
+    """One value a name: facts of the whole site, such as which secret the database was made with."""
+
+    name: str = Field(primary_key=True)
+    value: str
+
+
+class Feed(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    name: str = Field(unique=True)
+    url: str = Field(unique=True)
+    title: str = ""
+    state: str = Field(default=FeedState.ACTIVE)
+    state_reason: str = ""
+    from_config: bool = False
+    # Policy: what the newsroom decided for this source.
+    interval: timedelta = timedelta(seconds=20)
+    ttl: timedelta = timedelta(hours=1)
+    hold: timedelta = timedelta(0)
+    approval: bool = False
+    in_doubt: str = Field(default=InDoubt.RESEND)
+    flood_limit: int = 20
+    key_words: list[str] = Field(default_factory=list, sa_type=JSON)
+    # What the last answers were.
+    format: str = ""
+    identity: str = ""
+    identity_health: str = ""
+    etag: str = ""
+    last_modified: str = ""
+    body_hash: str = ""
+    coverage_end: datetime | None = None
+    baselined_at: datetime | None = None
+    next_poll_at: datetime
+    leased_until: datetime | None = None
+    polled_at: datetime | None = None
+    changed_at: datetime | None = None
+    failures: int = 0
+    last_error: str = ""
+    created_at: datetime
+
+    __table_args__ = (Index("ix_feed_due", "state", "next_poll_at"),)
+
+
+class Entry(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    feed_id: int = Field(foreign_key="feed.id", sa_type=Id)
+    key: str
+    fingerprint: str
+    revision: int = 1
+    is_key_event: bool | None = None
+    key_event_by: str = ""  # feed, block, words, operator
+    is_baseline: bool = False
+    first_seen_at: datetime
+    last_seen_at: datetime
+    # Set once, in the announcing transaction: an entry is announced at most once.
+    first_alert_id: int | None = Field(default=None, sa_type=Id)
+
+    __table_args__ = (
+        UniqueConstraint("feed_id", "key"),
+        Index("ix_entry_fingerprint", "feed_id", "fingerprint"),
+    )
+
+
+class EntryRevision(SQLModel, table=True):
+    __tablename__ = "entry_revision"
+
+    entry_id: int = Field(primary_key=True, foreign_key="entry.id", sa_type=Id)
+    number: int = Field(primary_key=True)
+    fingerprint: str
+    url: str = ""
+    title: str = ""
+    text: str = ""
+    html: str = ""
+    author: str = ""
+    published_at: datetime | None = None
+    updated_at: datetime | None = None
+    is_correction: bool = False
+    seen_at: datetime
+
+
+class Topic(SQLModel, table=True):
+    """A rule that says which entries belong: audience only, no policy."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    slug: str = Field(unique=True)
+    title: str
+    description: str = ""
+    is_active: bool = True
+    from_config: bool = False
+    feeds: list[str] = Field(default_factory=list, sa_type=JSON)  # names; none means every feed
+    key_events_only: bool = False
+    words_in: list[str] = Field(default_factory=list, sa_type=JSON)
+    words_out: list[str] = Field(default_factory=list, sa_type=JSON)
+    created_at: datetime
+
+
+class Subscriber(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    address: str | None = None
+    # Normalised once, at the door; null after erasure.
+    address_key: str | None = Field(default=None, unique=True)
+    language: str = "en"
+    state: str = Field(default=SubscriberState.ACTIVE)
+    # The cause, kept in step with the suppression table so that opening a chunk needs no HMAC per reader.
+    suppressed: str = ""
+    created_at: datetime
+
+
+class Subscription(SQLModel, table=True):
+    subscriber_id: int = Field(primary_key=True, foreign_key="subscriber.id", sa_type=Id)
+    topic_id: int = Field(primary_key=True, foreign_key="topic.id", sa_type=Id)
+    frequency: str
+    since: datetime  # follows the topic since
+    chosen_at: datetime  # at this frequency since
+    until: datetime | None = None  # left; kept, so that who left mid-alert ends in a recorded state
+
+    # Serves the audience scan.
+    __table_args__ = (Index("ix_subscription_audience", "topic_id", "frequency", "subscriber_id"),)
+
+
+class SubscriptionEvent(SQLModel, table=True):
+    """Append-only: consent and changes, by whom; the evidence for "why not?"."""
+
+    __tablename__ = "subscription_event"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    subscriber_id: int = Field(foreign_key="subscriber.id", index=True, sa_type=Id)
+    topic_id: int | None = Field(default=None, sa_type=Id)
+    kind: str  # follow, change, unsubscribe, suppress, release, erase
+    detail: str = ""
+    by: str
+    at: datetime
+
+
+class Suppression(SQLModel, table=True):
+    """An address that must not be mailed; keyed by HMAC so that it survives erasure."""
+
+    address_hash: str = Field(primary_key=True)
+    cause: str
+    evidence: str = ""
+    origin: str = ""  # what made it, so that a wrong wave can be undone in bulk
+    at: datetime
+
+
+class Alert(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    cause_key: str = Field(unique=True)
+    feed_id: int | None = Field(default=None, sa_type=Id)
+    lane: str
+    rank: int  # of the lane: the order of claims
+    state: str = Field(default=AlertState.HELD)
+    state_reason: str = ""
+    in_doubt: str = Field(default=InDoubt.RESEND)
+    # {topic id: [frequencies]} as the rules stood at the announcement.
+    audience: dict[str, list[str]] = Field(default_factory=dict, sa_type=JSON)
+    last_subscriber_id: int = Field(sa_type=Id)  # who signs up later is outside
+    # A late key event leaves out who is in the audience of, or was served by, the entry's first alert.
+    after_alert_id: int | None = Field(default=None, sa_type=Id)
+    announced_at: datetime
+    release_at: datetime | None = None  # a held alert's hour; none waits for a person
+    released_at: datetime | None = None  # the Date of its mails
+    expires_at: datetime
+    frontier: int = Field(default=0, sa_type=Id)
+    is_carved: bool = False
+    first_accepted_at: datetime | None = None
+    last_accepted_at: datetime | None = None
+    done_at: datetime | None = None
+
+    __table_args__ = (Index("ix_alert_work", "state", "is_carved", "rank", "id"),)
+
+
+class AlertEntry(SQLModel, table=True):
+    """Which texts a mail carried."""
+
+    __tablename__ = "alert_entry"
+
+    alert_id: int = Field(primary_key=True, foreign_key="alert.id", sa_type=Id)
+    entry_id: int = Field(primary_key=True, foreign_key="entry.id", index=True, sa_type=Id)
+    revision: int = Field(primary_key=True)
+
+
+class Body(SQLModel, table=True):
+    """A variant's rendering, made once and shared by all its readers; resends read it, never the templates."""
+
+    alert_id: int = Field(primary_key=True, foreign_key="alert.id", sa_type=Id)
+    variant: str = Field(primary_key=True)
+    subject: str
+    text: str
+    html: str
+    segments: bytes = Field(sa_type=LargeBinary)
+    at: datetime
+
+
+class Batch(SQLModel, table=True):
+    """A run of subscriber ids of one alert that one worker holds on lease."""
+
+    alert_id: int = Field(primary_key=True, foreign_key="alert.id", sa_type=Id)
+    first_id: int = Field(primary_key=True, sa_type=Id)
+    last_id: int = Field(sa_type=Id)
+    rank: int
+    opened_to: int = Field(sa_type=Id)
+    worker: str = ""
+    epoch: int = 0
+    leased_until: datetime | None = None
+    next_at: datetime | None = None  # due again; null once closed
+    tries: int = 0
+    closed_at: datetime | None = None
+    owed: int = 0  # how many rows it ended with
+
+    __table_args__ = (Index("ix_batch_due", "next_at", "rank"),)
+
+
+class Delivery(SQLModel, table=True):
+    """The right to send one alert to one reader, inserted before the first byte; then what became of it."""
+
+    alert_id: int = Field(primary_key=True, sa_type=Id)
+    subscriber_id: int = Field(primary_key=True, sa_type=Id)
+    variant: str = ""
+    transport: str = ""
+    key_id: int = 0  # of the token in the mail, pinned so that a resend is byte-identical
+    state: str
+    reason: str = Field(default="", sa_type=String)
+    code: int = 0
+    reply: str = ""  # the server's words, scrubbed, kept for failures only
+    attempts: int = 0
+    doubts: int = 0
+    at: datetime
+
+    # Half-filled pages keep the receipt an in-place update; no index may name `state`, or it is none.
+    __table_args__ = ({"sqlite_with_rowid": False, "postgresql_with": {"fillfactor": 50}},)
+
+
+class Destination(SQLModel, table=True):
+    """One recipient domain's recent outcomes: dead addresses stop being believed when they are too many."""
+
+    domain: str = Field(primary_key=True)
+    recent: str = ""  # the last 200 results, oldest first: "d" dead, "." not
+    is_distrusted: bool = False
+    changed_at: datetime
+
+
+class Audit(SQLModel, table=True):
+    """Who did what; written by the service functions, so that no front can forget it. No reader's data."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    at: datetime
+    by: str
+    action: str
+    subject: str
+    detail: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
