@@ -1,0 +1,152 @@
+"""Small builders: each writes one thing that tests start from, and gives its id."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from alerts.models import Entry, EntryRevision, Feed, Frequency, Subscriber, Subscription, Topic
+
+NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+
+
+def a_feed(
+    session: Session,
+    name: str = "harbour",
+    *,
+    url: str = "",
+    now: datetime = NOW,
+    **fields: Any,
+) -> int:
+    """Writes a feed that is past its baseline and due at once."""
+    feed = Feed(
+        name=name,
+        url=url or f"https://news.example/{name}",
+        **{"title": name.title(), "baselined_at": now, "next_poll_at": now, "created_at": now} | fields,
+    )
+    session.add(feed)
+    session.flush()
+    assert feed.id is not None
+    return feed.id
+
+
+def an_entry(
+    session: Session,
+    feed_id: int,
+    key: str = "post-1",
+    *,
+    title: str = "The ferry is late",
+    text: str = "The evening ferry leaves an hour late.",
+    now: datetime = NOW,
+    **fields: Any,
+) -> int:
+    """Writes an entry with its first revision; fields that only a revision has go there."""
+    of_revision = {name: fields.pop(name) for name in tuple(fields) if name not in Entry.model_fields}
+    entry = Entry(
+        feed_id=feed_id,
+        key=key,
+        **{"fingerprint": f"fingerprint of {key}", "first_seen_at": now, "last_seen_at": now} | fields,
+    )
+    session.add(entry)
+    session.flush()
+    assert entry.id is not None
+    session.add(
+        EntryRevision(
+            entry_id=entry.id,
+            number=entry.revision,
+            fingerprint=entry.fingerprint,
+            title=title,
+            text=text,
+            **{
+                "url": f"https://news.example/entries/{key}",
+                "html": f"<p>{text}</p>",
+                "author": "A. Reporter",
+                "published_at": now,
+                "seen_at": now,
+            }
+            | of_revision,
+        )
+    )
+    session.flush()
+    return entry.id
+
+
+def a_topic(session: Session, slug: str = "all", *, now: datetime = NOW, **fields: Any) -> int:
+    """Writes a topic that every entry of every feed belongs to, unless `fields` narrow it."""
+    topic = Topic(slug=slug, **{"title": slug.title(), "created_at": now} | fields)
+    session.add(topic)
+    session.flush()
+    assert topic.id is not None
+    return topic.id
+
+
+def a_reader(
+    session: Session,
+    address: str = "reader@example.org",
+    topic_id: int | None = None,
+    frequency: Frequency = Frequency.EVERY,
+    *,
+    now: datetime = NOW,
+    **fields: Any,
+) -> int:
+    """Writes one subscriber, who follows `topic_id` when it is given."""
+    reader = Subscriber(address=address, address_key=address.lower(), created_at=now, **fields)
+    session.add(reader)
+    session.flush()
+    assert reader.id is not None
+    if topic_id is not None:
+        follows(session, reader.id, topic_id, frequency, now=now)
+    return reader.id
+
+
+def follows(
+    session: Session,
+    subscriber_id: int,
+    topic_id: int,
+    frequency: Frequency = Frequency.EVERY,
+    *,
+    now: datetime = NOW,
+) -> None:
+    session.add(
+        Subscription(
+            subscriber_id=subscriber_id, topic_id=topic_id, frequency=frequency, since=now, chosen_at=now
+        )
+    )
+    session.flush()
+
+
+def readers(
+    session: Session,
+    count: int,
+    topic_id: int,
+    frequency: Frequency = Frequency.EVERY,
+    *,
+    now: datetime = NOW,
+    domain: str = "example.org",
+    prefix: str = "reader",
+) -> list[int]:
+    """Writes `count` subscribers who follow one topic, in bulk: 20,000 take well under a second.
+
+    Their addresses are `{prefix}1@{domain}` and so on; gives their ids in that order.
+    """
+    newest = session.execute(sa.select(sa.func.coalesce(sa.func.max(Subscriber.id), 0))).scalar_one()
+    addresses = [f"{prefix}{number}@{domain}" for number in range(1, count + 1)]
+    session.connection().execute(
+        sa.insert(Subscriber),
+        [{"address": address, "address_key": address, "created_at": now} for address in addresses],
+    )
+    are_new = col(Subscriber.id) > newest
+    session.connection().execute(
+        sa.insert(Subscription).from_select(
+            ["subscriber_id", "topic_id", "frequency", "since", "chosen_at"],
+            sa.select(
+                Subscriber.id,
+                sa.literal(topic_id),
+                sa.literal(str(frequency)),
+                Subscriber.created_at,
+                Subscriber.created_at,
+            ).where(are_new),
+        )
+    )
+    return list(session.execute(sa.select(Subscriber.id).where(are_new).order_by(Subscriber.id)).scalars())
