@@ -15,16 +15,18 @@ def a_feed(
     session: Session,
     name: str = "harbour",
     *,
-    url: str = "",
     now: datetime = NOW,
     **fields: Any,
 ) -> int:
     """Writes a feed that is past its baseline and due at once."""
-    feed = Feed(
-        name=name,
-        url=url or f"https://news.example/{name}",
-        **{"title": name.title(), "baselined_at": now, "next_poll_at": now, "created_at": now} | fields,
-    )
+    values: dict[str, Any] = {
+        "url": f"https://news.example/{name}",
+        "title": name.title(),
+        "baselined_at": now,
+        "next_poll_at": now,
+        "created_at": now,
+    }
+    feed = Feed(name=name, **values | fields)
     session.add(feed)
     session.flush()
     assert feed.id is not None
@@ -43,14 +45,22 @@ def an_entry(
 ) -> int:
     """Writes an entry with its first revision; fields that only a revision has go there."""
     of_revision = {name: fields.pop(name) for name in tuple(fields) if name not in Entry.model_fields}
-    entry = Entry(
-        feed_id=feed_id,
-        key=key,
-        **{"fingerprint": f"fingerprint of {key}", "first_seen_at": now, "last_seen_at": now} | fields,
-    )
+    values: dict[str, Any] = {
+        "fingerprint": f"fingerprint of {key}",
+        "first_seen_at": now,
+        "last_seen_at": now,
+    }
+    entry = Entry(feed_id=feed_id, key=key, **values | fields)
     session.add(entry)
     session.flush()
     assert entry.id is not None
+    values = {
+        "url": f"https://news.example/entries/{key}",
+        "html": f"<p>{text}</p>",
+        "author": "A. Reporter",
+        "published_at": now,
+        "seen_at": now,
+    }
     session.add(
         EntryRevision(
             entry_id=entry.id,
@@ -58,15 +68,8 @@ def an_entry(
             fingerprint=entry.fingerprint,
             title=title,
             text=text,
-            **{
-                "url": f"https://news.example/entries/{key}",
-                "html": f"<p>{text}</p>",
-                "author": "A. Reporter",
-                "published_at": now,
-                "seen_at": now,
-            }
-            | of_revision,
-        )
+            **values | of_revision,
+        ),
     )
     session.flush()
     return entry.id
@@ -74,7 +77,8 @@ def an_entry(
 
 def a_topic(session: Session, slug: str = "all", *, now: datetime = NOW, **fields: Any) -> int:
     """Writes a topic that every entry of every feed belongs to, unless `fields` narrow it."""
-    topic = Topic(slug=slug, **{"title": slug.title(), "created_at": now} | fields)
+    values: dict[str, Any] = {"title": slug.title(), "created_at": now}
+    topic = Topic(slug=slug, **values | fields)
     session.add(topic)
     session.flush()
     assert topic.id is not None
@@ -130,23 +134,21 @@ def readers(
 
     Their addresses are `{prefix}1@{domain}` and so on; gives their ids in that order.
     """
-    newest = session.execute(sa.select(sa.func.coalesce(sa.func.max(Subscriber.id), 0))).scalar_one()
-    addresses = [f"{prefix}{number}@{domain}" for number in range(1, count + 1)]
-    session.connection().execute(
+    number = col(Subscriber.id)
+    newest = session.execute(sa.select(sa.func.coalesce(sa.func.max(number), 0))).scalar_one()
+    addresses = [f"{prefix}{index}@{domain}" for index in range(1, count + 1)]
+    connection = session.connection()
+    connection.execute(
         sa.insert(Subscriber),
         [{"address": address, "address_key": address, "created_at": now} for address in addresses],
     )
-    are_new = col(Subscriber.id) > newest
-    session.connection().execute(
+    since = col(Subscriber.created_at)
+    connection.execute(
         sa.insert(Subscription).from_select(
             ["subscriber_id", "topic_id", "frequency", "since", "chosen_at"],
-            sa.select(
-                Subscriber.id,
-                sa.literal(topic_id),
-                sa.literal(str(frequency)),
-                Subscriber.created_at,
-                Subscriber.created_at,
-            ).where(are_new),
-        )
+            sa.select(number, sa.literal(topic_id), sa.literal(str(frequency)), since, since).where(
+                number > newest
+            ),
+        ),
     )
-    return list(session.execute(sa.select(Subscriber.id).where(are_new).order_by(Subscriber.id)).scalars())
+    return list(session.execute(sa.select(number).where(number > newest).order_by(number)).scalars())

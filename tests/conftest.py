@@ -77,7 +77,8 @@ def db(db_url: str) -> Iterator[Database]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fails a run in CI that skipped a test: what is not tested there is tested nowhere."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter else []
-    if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
-        reporter.write_line(f"\n{len(skipped)} skipped: with CI set, a skipped test is a failure.", red=True)
+    if reporter is None or not os.environ.get("CI") or session.exitstatus != pytest.ExitCode.OK:
+        return
+    if skipped := len(reporter.stats.get("skipped", ())):
+        reporter.write_line(f"\n{skipped} skipped: with CI set, a skipped test is a failure.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

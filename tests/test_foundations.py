@@ -11,7 +11,8 @@ from build import a_feed, a_reader, a_topic, an_entry, readers
 
 
 def _count(session: Session, table: type) -> int:
-    return session.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+    counted: int = session.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+    return counted
 
 
 def test_a_database_has_this_versions_schema_and_nothing_in_it(db: Database) -> None:
