@@ -53,6 +53,11 @@ class Lane(StrEnum):
     UPDATE = "update"
     DIGEST = "digest"
 
+    @property
+    def rank(self) -> int:
+        """The order of claims: lower is sent first."""
+        return list(Lane).index(self)
+
 
 class AlertState(StrEnum):
     HELD = "held"  # waits for its hold time or for a person
@@ -282,13 +287,12 @@ class Batch(SQLModel, table=True):
     opened_to: int = Field(sa_type=Id)
     worker: str = ""
     epoch: int = 0
-    leased_until: datetime | None = None
-    next_at: datetime | None = None  # due again; null once closed
+    due_at: datetime | None = None  # may be claimed from: the end of the lease, or of the wait; null once closed
     tries: int = 0
     closed_at: datetime | None = None
     owed: int = 0  # how many rows it ended with
 
-    __table_args__ = (Index("ix_batch_due", "next_at", "rank"),)
+    __table_args__ = (Index("ix_batch_due", "due_at", "rank"),)
 
 
 class Delivery(SQLModel, table=True):
@@ -305,6 +309,7 @@ class Delivery(SQLModel, table=True):
     reply: str = ""  # the server's words, scrubbed, kept for failures only
     attempts: int = 0
     doubts: int = 0
+    epoch: int = 0  # of the lease it was last opened under
     at: datetime
 
     # Half-filled pages keep the receipt an in-place update; no index may name `state`, or it is none.

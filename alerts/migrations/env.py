@@ -3,9 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from alerts import models
-
-assert models.Delivery  # the tables are in the metadata once the module is imported
+import alerts.models  # noqa: F401 - puts the tables into the metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

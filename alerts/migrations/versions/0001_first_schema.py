@@ -58,6 +58,7 @@ def upgrade() -> None:
     sa.Column('reply', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('doubts', sa.Integer(), nullable=False),
+    sa.Column('epoch', sa.Integer(), nullable=False),
     sa.Column('at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
     sa.PrimaryKeyConstraint('alert_id', 'subscriber_id', name=op.f('pk_delivery')),
     postgresql_with={'fillfactor': 50},
@@ -154,8 +155,7 @@ def upgrade() -> None:
     sa.Column('opened_to', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('worker', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('epoch', sa.Integer(), nullable=False),
-    sa.Column('leased_until', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
-    sa.Column('next_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+    sa.Column('due_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
     sa.Column('tries', sa.Integer(), nullable=False),
     sa.Column('closed_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
     sa.Column('owed', sa.Integer(), nullable=False),
@@ -163,7 +163,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('alert_id', 'first_id', name=op.f('pk_batch'))
     )
     with op.batch_alter_table('batch', schema=None) as batch_op:
-        batch_op.create_index('ix_batch_due', ['next_at', 'rank'], unique=False)
+        batch_op.create_index('ix_batch_due', ['due_at', 'rank'], unique=False)
 
     op.create_table('body',
     sa.Column('alert_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),

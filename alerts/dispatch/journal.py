@@ -1,0 +1,152 @@
+"""The receipt journal: what this host knows of mails that the database does not know yet.
+
+One append-only file per lease, in a folder per process whose lock file the kernel frees when the process
+dies. A line is written before a mail's content goes out (`b`), and one when its reply has come (`r`),
+before the connection's next mail is completed. So after a kill -9 a mail with a reply is known, a mail
+without a beginning was not sent, and only a beginning without a reply is in doubt: one per connection.
+The write reaches the kernel, which outlives the process; nothing here waits for the disk.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from alerts.dispatch.receipts import Receipt, Settled
+from alerts.failpoints import reach
+
+_FILE = re.compile(r"^(\d+)-(\d+)-(\d+)\.journal$")
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What one lease's journal says of the mails it began."""
+
+    path: Path
+    worker: str
+    alert_id: int
+    first_id: int
+    epoch: int
+    receipts: tuple[Receipt, ...]
+    in_doubt: frozenset[int]  # begun, and no reply was read
+
+
+@dataclass(slots=True)
+class Journal:
+    """The open file of one lease."""
+
+    path: Path
+    _handle: int = field(repr=False)
+
+    def begin(self, subscriber_id: int) -> None:
+        """Writes down that this reader's content is about to go out."""
+        os.write(self._handle, b"b%d\n" % subscriber_id)
+        reach("journal.begun")
+
+    def receive(self, receipt: Receipt) -> None:
+        """Writes down what the server said."""
+        words = [receipt.settled, receipt.reason, receipt.code, receipt.reply, receipt.domain]
+        os.write(self._handle, b"r%d %s\n" % (receipt.subscriber_id, json.dumps(words).encode()))
+        reach("journal.received")
+
+    def remove(self) -> None:
+        """Forgets the file: all it says is in the database, or is another worker's to say."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+class Journals:
+    """This process's folder of journals, and the way to those of the dead."""
+
+    def __init__(self, root: Path, worker: str) -> None:
+        self.root = root
+        self.worker = worker
+        self._folder = root / worker
+        self._lock = -1
+        self._open: set[Path] = set()
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not any(self._folder.glob("*.journal")):
+            shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[Journal]:
+        """Gives the journal of the lease of that name; the file stays unless it is removed."""
+        path = self._folder / f"{name}.journal"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        journal = Journal(path, os.open(path, flags, 0o600))
+        self._open.add(path)
+        try:
+            yield journal
+        finally:
+            journal.close()
+            self._open.discard(path)
+
+    def left(self) -> Iterator[Left]:
+        """Gives each journal that nobody is writing: ours from before, and those of dead processes.
+
+        Folders of the dead are removed once the caller has removed their files.
+        """
+        for folder in sorted(self.root.iterdir()):
+            if folder == self._folder:
+                yield from self._read(folder)
+            elif folder.is_dir():
+                with _locked(folder) as is_dead:
+                    if is_dead:
+                        yield from self._read(folder)
+                        if not any(folder.glob("*.journal")):
+                            shutil.rmtree(folder, ignore_errors=True)
+
+    def _read(self, folder: Path) -> Iterator[Left]:
+        for path in sorted(folder.glob("*.journal")):
+            name = _FILE.match(path.name)
+            if name and path not in self._open:
+                receipts, in_doubt = _parse(path.read_bytes())
+                alert_id, first_id, epoch = map(int, name.groups())
+                yield Left(path, folder.name, alert_id, first_id, epoch, receipts, in_doubt)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether the folder's process is dead; holds its lock meanwhile, so that one heir reads it."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield True
+            return
+        yield False
+    finally:
+        os.close(handle)
+
+
+def _parse(data: bytes) -> tuple[tuple[Receipt, ...], frozenset[int]]:
+    """Reads whole lines only: a torn last line was never acted on."""
+    begun: set[int] = set()
+    receipts: dict[int, Receipt] = {}
+    for line in data.split(b"\n")[:-1]:
+        if line[:1] == b"b":
+            begun.add(int(line[1:]))
+        elif line[:1] == b"r":
+            number, _, words = line[1:].partition(b" ")
+            settled, reason, code, reply, domain = json.loads(words)
+            receipts[int(number)] = Receipt(int(number), Settled(settled), reason, code, reply, domain)
+    return tuple(receipts.values()), frozenset(begun - receipts.keys())

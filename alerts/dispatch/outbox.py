@@ -1,0 +1,488 @@
+"""The outbox: claim a batch of an alert's readers, open them for sending, close it.
+
+Leases spread the work; the key (alert, subscriber) of the delivery row, committed before the first byte
+goes to SMTP, is the right to send. Which is why a second worker, a retried batch or a restarted daemon
+changes nothing. `docs/explanation/outbox.md` has the state diagram; `receipts` records what came of it.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlmodel import Session, col, select
+
+from alerts import clocks, db
+from alerts.dispatch import audience
+from alerts.dispatch.eligible import AlertRule, Reader, Send, Skip, eligible
+from alerts.errors import LeaseLost
+from alerts.failpoints import reach
+from alerts.models import (
+    Alert,
+    AlertEntry,
+    AlertState,
+    Batch,
+    Delivery,
+    DeliveryState,
+    InDoubt,
+    Lane,
+)
+
+log = structlog.get_logger()
+
+BATCH = sa.inspect(Batch).local_table
+DELIVERY = sa.inspect(Delivery).local_table
+ALERT = sa.inspect(Alert).local_table
+
+# Why a row that is in doubt will not be sent again by itself; an empty reason means it will.
+SECOND_DOUBT = "in doubt twice: settled for good"
+HELD_DOUBT = "in doubt: the feed's policy holds it"
+ENDED_DOUBT = "in doubt, and not to be sent again: "
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one batch until `deadline`, seconds of the boot-time clock."""
+
+    alert_id: int
+    first_id: int
+    last_id: int
+    worker: str
+    epoch: int
+    tries: int
+    deadline: float
+    length: timedelta
+
+    @property
+    def name(self) -> str:
+        return f"{self.alert_id}-{self.first_id}-{self.epoch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a mail's content depends on besides the alert: readers of equal choices share a rendering."""
+
+    topics: tuple[int, ...]
+    frequency: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One reader's delivery, opened: its row says `sending` and is committed."""
+
+    subscriber_id: int
+    address: str
+    choice: Choice
+    variant: str
+    key_id: int
+    transport: str
+    is_resend: bool = False  # it was in doubt: the bytes must be those of the first time
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a chunk is opened with: how many at most, and what is pinned in new rows."""
+
+    size: int
+    key_id: int
+    transport: str
+
+
+def claim(
+    session: Session,
+    worker: str,
+    *,
+    size: int,
+    length: timedelta,
+    now: datetime,
+    prefer: Lane | None = None,
+) -> Lease | None:
+    """Leases the next batch in lane order: one that is due again, else one carved from an alert.
+
+    `prefer` names a lane to serve first this time (the digests' minimum share); others follow if it is
+    empty. The lease's deadline counts from before the transaction, so it is never later than the row's.
+    """
+    began = clocks.boot_time()
+    for rank in (prefer.rank, None) if prefer else (None,):
+        batch = _next_batch(session, rank, size, now)
+        if batch is not None:
+            lease = _take(session, batch, worker, length, now, began)
+            reach("claim.before_commit")
+            return lease
+    return None
+
+
+def open_chunk(session: Session, lease: Lease, plan: Plan, now: datetime) -> tuple[Opening, ...]:
+    """Opens the batch's next readers and renews the lease; none means that the batch has no more.
+
+    Readers who may not be mailed get their row with its reason and are not among the openings, so a
+    call goes on until it finds somebody or the batch's end.
+    """
+    renew(session, lease, now)
+    alert = session.get(Alert, lease.alert_id)
+    assert alert is not None, "a batch's alert is a foreign key"
+    rule = alert_rule(alert)
+    content = _content_key(session, lease.alert_id)
+    openings = _reopen(session, lease, alert, rule, content, plan, now)
+    while not openings:
+        readers = _next_readers(session, lease, alert, rule, plan.size)
+        if not readers:
+            break
+        openings = _open_fresh(session, lease, readers, rule, content, plan, now)
+    reach("open.before_commit")
+    return openings
+
+
+def renew(session: Session, lease: Lease, now: datetime) -> None:
+    """Prolongs the lease by its length from now; LeaseLost when the batch is another's, or nobody's."""
+    updated = session.connection().execute(
+        sa.update(BATCH)
+        .where(*_is_batch(lease), BATCH.c.worker == lease.worker, BATCH.c.epoch == lease.epoch)
+        .where(BATCH.c.due_at > now)
+        .values(due_at=now + lease.length)
+    )
+    if updated.rowcount != 1:
+        raise LeaseLost(f"The lease on batch {lease.name} has run out.")
+
+
+def close(session: Session, lease: Lease, now: datetime, first: timedelta, most: timedelta) -> bool:
+    """Ends the lease: for good when every row is in a final state, else until the next try; gives which.
+
+    Waits double from `first` up to `most`, and never reach past the alert's time to live, so that what
+    expires is recorded then. The alert is done when its last batch is.
+    """
+    renew(session, lease, now)
+    alert = session.exec(select(Alert).where(Alert.id == lease.alert_id).with_for_update()).one()
+    owed, unsettled = _count(session, lease)
+    if unsettled:
+        due = min(now + backoff(lease.tries, first, most), max(alert.expires_at, now))
+        values = {"worker": "", "due_at": due}
+    else:
+        values = {"worker": "", "due_at": None, "closed_at": now, "owed": owed}
+    session.connection().execute(sa.update(BATCH).where(*_is_batch(lease)).values(**values))
+    if not unsettled:
+        _finish_if_last(session, alert, now)
+    reach("close.before_commit")
+    return not unsettled
+
+
+def release(session: Session, lease: Lease, now: datetime) -> None:
+    """Gives the batch back for anybody to claim at once; what is still `sending` becomes in doubt then."""
+    session.connection().execute(
+        sa.update(BATCH)
+        .where(*_is_batch(lease), BATCH.c.worker == lease.worker, BATCH.c.epoch == lease.epoch)
+        .values(due_at=now)
+    )
+    db.wake(session)
+
+
+def backoff(tries: int, first: timedelta, most: timedelta) -> timedelta:
+    """The wait after the given number of tries: doubling, with a ceiling."""
+    return min(first * 2 ** min(max(tries - 1, 0), 20), most)
+
+
+def variant_key(content: str, choice: Choice) -> str:
+    """Names what differs in content: entries and revisions, topics named, frequency, language."""
+    topics = ",".join(map(str, choice.topics))
+    parts = f"{content}|{topics}|{choice.frequency}|{choice.language}"
+    return hashlib.blake2b(parts.encode(), digest_size=12).hexdigest()
+
+
+def alert_rule(alert: Alert) -> AlertRule:
+    """The part of an alert that the eligibility of its readers depends on."""
+    return AlertRule(
+        {int(topic): frozenset(words) for topic, words in alert.audience.items()},
+        alert.announced_at,
+        alert.expires_at,
+    )
+
+
+def settle_doubt(session: Session, alert: Alert, first_id: int, last_id: int, now: datetime) -> int:
+    """Marks what a lapsed lease left as `sending` in the range as in doubt; gives how many rows."""
+    reason = HELD_DOUBT if alert.in_doubt == InDoubt.HOLD else ""
+    return (
+        session.connection()
+        .execute(
+            sa.update(DELIVERY)
+            .where(*_in_range(alert.id, first_id, last_id), DELIVERY.c.state == DeliveryState.SENDING)
+            .values(
+                state=DeliveryState.UNKNOWN,
+                doubts=DELIVERY.c.doubts + 1,
+                reason=sa.case((DELIVERY.c.doubts >= 1, SECOND_DOUBT), else_=reason),
+                at=now,
+            )
+        )
+        .rowcount
+    )
+
+
+# --- claim ---------------------------------------------------------------------------------------------
+
+
+def _next_batch(session: Session, rank: int | None, size: int, now: datetime) -> Batch | None:
+    due = _due_batch(session, now, rank)
+    while (alert := _uncarved_alert(session, rank, due.rank if due else None)) is not None:
+        carved = _carve(session, alert, size, now)
+        if carved is not None:
+            return carved
+    return due
+
+
+def _due_batch(session: Session, now: datetime, rank: int | None) -> Batch | None:
+    query = select(Batch).where(col(Batch.due_at) <= now)
+    if rank is not None:
+        query = query.where(Batch.rank == rank)
+    query = query.order_by(col(Batch.rank), col(Batch.due_at)).limit(1)
+    return session.exec(query.with_for_update(skip_locked=True)).first()
+
+
+def _uncarved_alert(session: Session, rank: int | None, below: int | None) -> Alert | None:
+    """The first alert with readers not yet in a batch, if its lane goes before that of the due batch."""
+    query = select(Alert).where(Alert.state == AlertState.RELEASED, col(Alert.is_carved).is_(False))
+    if rank is not None:
+        query = query.where(Alert.rank == rank)
+    if below is not None:
+        query = query.where(Alert.rank < below)
+    return session.exec(query.order_by(col(Alert.rank), col(Alert.id)).limit(1).with_for_update()).first()
+
+
+def _carve(session: Session, alert: Alert, size: int, now: datetime) -> Batch | None:
+    """Cuts the next run of readers after the alert's frontier; none when nobody is left."""
+    rule = alert_rule(alert)
+    ids = audience.scan(session, rule, after=alert.frontier, upto=alert.last_subscriber_id, limit=size)
+    alert.is_carved = len(ids) < size
+    session.add(alert)
+    if not ids:
+        session.flush()
+        _finish_if_last(session, alert, now)
+        return None
+    assert alert.id is not None, "read from the table"
+    alert.frontier = ids[-1]
+    batch = Batch(
+        alert_id=alert.id, first_id=ids[0], last_id=ids[-1], rank=alert.rank, opened_to=ids[0] - 1, due_at=now
+    )
+    session.add(batch)
+    session.flush()
+    return batch
+
+
+def _take(
+    session: Session, batch: Batch, worker: str, length: timedelta, now: datetime, began: float
+) -> Lease:
+    if batch.epoch:
+        alert = session.get(Alert, batch.alert_id)
+        assert alert is not None, "a batch's alert is a foreign key"
+        doubtful = settle_doubt(session, alert, batch.first_id, batch.last_id, now)
+        if doubtful:
+            log.warning("left_in_doubt", alert=batch.alert_id, batch=batch.first_id, mails=doubtful)
+    batch.worker = worker
+    batch.epoch += 1
+    batch.tries += 1
+    batch.due_at = now + length
+    session.add(batch)
+    session.flush()
+    return Lease(
+        alert_id=batch.alert_id,
+        first_id=batch.first_id,
+        last_id=batch.last_id,
+        worker=worker,
+        epoch=batch.epoch,
+        tries=batch.tries,
+        deadline=clocks.deadline(began, length),
+        length=length,
+    )
+
+
+# --- open ----------------------------------------------------------------------------------------------
+
+
+def _reopen(
+    session: Session,
+    lease: Lease,
+    alert: Alert,
+    rule: AlertRule,
+    content: str,
+    plan: Plan,
+    now: datetime,
+) -> tuple[Opening, ...]:
+    """Opens again what an earlier lease deferred or left in doubt; each row once per lease."""
+    rows = (
+        session.connection()
+        .execute(
+            sa.select(DELIVERY)
+            .where(*_in_range(lease.alert_id, lease.first_id, lease.last_id), _is_unsettled())
+            .where(DELIVERY.c.epoch < lease.epoch)
+            .order_by(DELIVERY.c.subscriber_id)
+            .limit(plan.size)
+        )
+        .all()
+    )
+    if not rows:
+        return ()
+    ids = [row.subscriber_id for row in rows]
+    readers = {each.id: each for each in audience.readers(session, ids, rule, alert.after_alert_id)}
+    openings = []
+    for row in rows:
+        reader = readers[row.subscriber_id]
+        verdict = eligible(reader, rule, now)
+        if isinstance(verdict, Skip):
+            _update_row(session, row, _end(row, verdict), now)
+        elif row.doubts:
+            openings.append(_open_again(reader, verdict, row.variant, row.key_id, row.transport))
+            _update_row(session, row, {"state": DeliveryState.SENDING, "epoch": lease.epoch}, now)
+        else:
+            opening = _opening(reader, verdict, content, plan)
+            openings.append(opening)
+            pinned = {"variant": opening.variant, "key_id": plan.key_id, "transport": plan.transport}
+            opened = {"state": DeliveryState.SENDING, "reason": "", "epoch": lease.epoch}
+            _update_row(session, row, opened | pinned, now)
+    return tuple(openings)
+
+
+def _end(row: sa.Row[Any], verdict: Skip) -> Mapping[str, object]:
+    """The final state of a row that may not be tried again: what may have been sent stays in doubt."""
+    if row.doubts:
+        return {"state": DeliveryState.UNKNOWN, "reason": ENDED_DOUBT + verdict.reason}
+    return {"state": verdict.state, "reason": verdict.reason}
+
+
+def _next_readers(
+    session: Session, lease: Lease, alert: Alert, rule: AlertRule, limit: int
+) -> Sequence[Reader]:
+    opened_to = session.exec(
+        select(Batch.opened_to).where(Batch.alert_id == lease.alert_id, Batch.first_id == lease.first_id)
+    ).one()
+    ids = audience.scan(session, rule, after=opened_to, upto=lease.last_id, limit=limit)
+    return audience.readers(session, ids, rule, alert.after_alert_id) if ids else ()
+
+
+def _open_fresh(
+    session: Session,
+    lease: Lease,
+    readers: Sequence[Reader],
+    rule: AlertRule,
+    content: str,
+    plan: Plan,
+    now: datetime,
+) -> tuple[Opening, ...]:
+    rows: list[dict[str, object]] = []
+    openings: dict[int, Opening] = {}
+    for reader in readers:
+        row: dict[str, object] = {
+            "alert_id": lease.alert_id,
+            "subscriber_id": reader.id,
+            "variant": "",
+            "transport": "",
+            "key_id": 0,
+            "state": DeliveryState.SENDING,
+            "reason": "",
+            "code": 0,
+            "reply": "",
+            "attempts": 0,
+            "doubts": 0,
+            "epoch": lease.epoch,
+            "at": now,
+        }
+        verdict = eligible(reader, rule, now)
+        if isinstance(verdict, Skip):
+            row |= {"state": verdict.state, "reason": verdict.reason}
+        else:
+            opening = _opening(reader, verdict, content, plan)
+            openings[reader.id] = opening
+            row |= {"variant": opening.variant, "transport": plan.transport, "key_id": plan.key_id}
+        rows.append(row)
+    inserted = session.connection().execute(
+        db.insert_or_ignore(session, DELIVERY).returning(DELIVERY.c.subscriber_id), rows
+    )
+    mine = {row.subscriber_id for row in inserted}
+    session.connection().execute(sa.update(BATCH).where(*_is_batch(lease)).values(opened_to=readers[-1].id))
+    return tuple(opening for subscriber_id, opening in openings.items() if subscriber_id in mine)
+
+
+def _opening(reader: Reader, verdict: Send, content: str, plan: Plan) -> Opening:
+    choice = Choice(verdict.topics, verdict.frequency, reader.language)
+    assert reader.address is not None, "eligible skips who has none"
+    return Opening(
+        reader.id, reader.address, choice, variant_key(content, choice), plan.key_id, plan.transport
+    )
+
+
+def _open_again(reader: Reader, verdict: Send, variant: str, key_id: int, transport: str) -> Opening:
+    choice = Choice(verdict.topics, verdict.frequency, reader.language)
+    assert reader.address is not None, "eligible skips who has none"
+    return Opening(reader.id, reader.address, choice, variant, key_id, transport, is_resend=True)
+
+
+def _content_key(session: Session, alert_id: int) -> str:
+    carried = session.exec(
+        select(AlertEntry.entry_id, AlertEntry.revision)
+        .where(AlertEntry.alert_id == alert_id)
+        .order_by(col(AlertEntry.entry_id))
+    ).all()
+    return ",".join(f"{entry_id}.{revision}" for entry_id, revision in carried)
+
+
+# --- close ---------------------------------------------------------------------------------------------
+
+
+def _count(session: Session, lease: Lease) -> tuple[int, int]:
+    """How many rows the batch has, and how many of them will be tried again."""
+    row = (
+        session.connection()
+        .execute(
+            sa.select(
+                sa.func.count().label("owed"),
+                sa.func.coalesce(sa.func.sum(sa.case((_is_unsettled(), 1), else_=0)), 0).label("unsettled"),
+            ).where(*_in_range(lease.alert_id, lease.first_id, lease.last_id))
+        )
+        .one()
+    )
+    return int(row.owed), int(row.unsettled)
+
+
+def _finish_if_last(session: Session, alert: Alert, now: datetime) -> None:
+    """Marks an alert done once it is carved and no batch is left; the caller holds the alert's row."""
+    if not alert.is_carved or alert.state != AlertState.RELEASED:
+        return
+    left = session.exec(
+        select(Batch.first_id).where(Batch.alert_id == alert.id, col(Batch.closed_at).is_(None)).limit(1)
+    ).first()
+    if left is not None:
+        return
+    alert.state, alert.done_at = AlertState.DONE, now
+    session.add(alert)
+    log.info("alert_done", alert=alert.id)
+
+
+# --- conditions ----------------------------------------------------------------------------------------
+
+
+def _is_batch(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
+    return BATCH.c.alert_id == lease.alert_id, BATCH.c.first_id == lease.first_id
+
+
+def _in_range(alert_id: int | None, first_id: int, last_id: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """Always both ends: a fresh alert id alone has no statistics, and updates by it are quadratic."""
+    return DELIVERY.c.alert_id == alert_id, DELIVERY.c.subscriber_id.between(first_id, last_id)
+
+
+def _is_unsettled() -> sa.ColumnElement[bool]:
+    """Rows that will be tried again."""
+    return sa.or_(
+        DELIVERY.c.state.in_([DeliveryState.DEFERRED, DeliveryState.SENDING]),
+        sa.and_(DELIVERY.c.state == DeliveryState.UNKNOWN, DELIVERY.c.reason == ""),
+    )
+
+
+def _update_row(
+    session: Session, row: sa.Row[Any], values: Mapping[str, object], now: datetime
+) -> None:
+    session.connection().execute(
+        sa.update(DELIVERY)
+        .where(DELIVERY.c.alert_id == row.alert_id, DELIVERY.c.subscriber_id == row.subscriber_id)
+        .values(at=now, **values)
+    )

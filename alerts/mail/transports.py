@@ -1,0 +1,117 @@
+"""A transport: a relay's connections, kept open, and the mails that wait for one."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import monotonic
+
+import aiosmtplib
+import structlog
+
+from alerts.mail.smtp import Connection, InDoubt, Mail, Outcome, Server, Unsent, tls_context
+
+log = structlog.get_logger()
+
+_IDLE_SECONDS = 30.0  # servers drop idle clients after minutes; a goodbye is better than a reset
+_TRIES = 3  # how often a mail that certainly did not go out is given to another connection
+_WAIT_FIRST, _WAIT_MOST = 0.5, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    mail: Mail
+    done: Callable[[Outcome], None]
+    tries: int = 0
+
+
+class Transport:
+    """Hands mails to one relay over at most `server.connections` kept connections."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.name = server.name
+        self._context: ssl.SSLContext | None = tls_context(server)
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._idle = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._down_until = 0.0
+
+    def submit(self, mail: Mail, done: Callable[[Outcome], None]) -> None:
+        """Takes a mail; `done` is called once, in this loop, with what became of it."""
+        self._jobs.put_nowait(_Job(mail, done))
+        if self._idle < self._jobs.qsize() and len(self._tasks) < self.server.connections:
+            task = asyncio.create_task(self._work(), name=f"smtp-{self.name}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def ready(self) -> None:
+        """Waits until the relay is not known to be out of reach: nobody is opened for it meanwhile."""
+        while (wait := self._down_until - monotonic()) > 0:
+            await asyncio.sleep(wait)
+
+    async def close(self) -> None:
+        """Ends all connections; mails still waiting are told that they were not sent."""
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while not self._jobs.empty():
+            self._jobs.get_nowait().done(Unsent("the transport was closed"))
+
+    async def _work(self) -> None:
+        """One connection's life: carries mails until there are none for a while."""
+        connection = Connection(self.server, self._context)
+        try:
+            while (job := await self._next()) is not None:
+                if not connection.is_open:
+                    connection = Connection(self.server, self._context)
+                    problem = await self._connect(connection)
+                    if problem is not None:
+                        job.done(problem)
+                        continue
+                await self._carry(connection, job)
+        finally:
+            if connection.is_open:
+                await connection.quit()
+
+    async def _next(self) -> _Job | None:
+        self._idle += 1
+        try:
+            async with asyncio.timeout(_IDLE_SECONDS):
+                return await self._jobs.get()
+        except TimeoutError:
+            # A mail may have come in the same instant: it must not wait for a worker that has gone.
+            return None if self._jobs.empty() else self._jobs.get_nowait()
+        finally:
+            self._idle -= 1
+
+    async def _connect(self, connection: Connection) -> Unsent | None:
+        """Connects, or says why not; while the relay is down it is asked once per wait, not per mail."""
+        if self._down_until > monotonic():
+            return Unsent("transport is down")
+        try:
+            await connection.connect()
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            connection.close()
+            wait = min(_WAIT_FIRST * 2**self._failures, _WAIT_MOST)
+            self._failures = min(self._failures + 1, 10)
+            self._down_until = monotonic() + wait
+            log.warning("transport_down", transport=self.name, error=type(error).__name__, retry_in=wait)
+            return Unsent(f"transport is down: {type(error).__name__}")
+        if self._failures:
+            log.info("transport_up", transport=self.name)
+        self._failures = 0
+        return None
+
+    async def _carry(self, connection: Connection, job: _Job) -> None:
+        try:
+            outcome = await connection.send(job.mail)
+        except asyncio.CancelledError:
+            connection.close()
+            job.done(InDoubt("closed") if connection.in_content else Unsent("closed"))
+            raise
+        if isinstance(outcome, Unsent) and job.tries + 1 < _TRIES:
+            self._jobs.put_nowait(replace(job, tries=job.tries + 1))
+            return
+        job.done(outcome)
