@@ -2,13 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alerts.db import Database, upgrade
 from fakes import postgres
+from fakes.smtp import ConformingServer, Manners, ScriptedServer, StartSmtp
+from fakes.tls import Certificates
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +75,33 @@ def db(db_url: str) -> Iterator[Database]:
     database = Database(db_url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+async def smtp_server() -> AsyncIterator[StartSmtp]:
+    """Starts scripted servers, `await smtp_server(delay=0.1)`: arguments are those of `Manners`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**manners: Any) -> ScriptedServer:
+            server = ScriptedServer(Manners(**manners))
+            await server.start()
+            stack.push_async_callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+async def conforming_smtp_server() -> AsyncIterator[ConformingServer]:
+    server = ConformingServer()
+    await server.start()
+    yield server
+    await server.stop()
 
 
 @pytest.hookimpl(tryfirst=True)
