@@ -1,107 +1,300 @@
-"""What an operator can set: one frozen value, read from config.toml, the environment and secret files."""
+"""What an operator can set: one frozen value, read from config.toml, the environment and secret files.
 
+The line under each setting is its documentation: config.toml and docs/reference/config.md repeat it, and a
+test holds them together.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from sqlalchemy.engine import URL, make_url
 
+from alerts import settings
+from alerts.audience import tokens
 from alerts.models import InDoubt
-
-Seconds = Annotated[timedelta, Field(ge=timedelta(0))]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+from alerts.settings import Problem
+from alerts.settings.secret import own_secret
+from alerts.settings.values import (
+    BaseUrl,
+    DatabaseUrl,
+    EmailAddress,
+    EmailAddressOrNone,
+    File,
+    Host,
+    Language,
+    Lease,
+    Line,
+    LongTime,
+    Name,
+    Pause,
+    Secret,
+    Text,
+    Timeout,
+    WebAddress,
+)
 
 
 class Section(BaseModel):
     """Frozen, and no key that we do not know: a typo must not pass for a default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("true and false are for switches")
+        return value
 
 
 class SiteConfig(Section):
-    name: str = "Live Alerts"
-    base_url: str = "http://localhost:8025"  # where readers reach the pages, no slash at the end
-    sender_name: str = "Live Alerts"
-    sender: str = "alerts@example.org"
-    bounce: str = ""  # envelope sender; the sender's address when empty
-    contact: str = ""  # a person's address or page, shown in each mail's foot when set
+    """Who writes to the readers."""
+
+    name: Text = "Live Alerts"
+    """The service's name, in mails and on pages."""
+    base_url: BaseUrl = "http://localhost:8025"
+    """Where readers reach the pages; links in mails start with it. No slash at the end."""
+    sender_name: Text = "Live Alerts"
+    """The name in From."""
+    sender: EmailAddress = "alerts@example.org"
+    """The address in From; its domain must be one that your relay may send for."""
+    bounce: EmailAddressOrNone = ""
+    """The envelope sender, where bounces go; the sender when empty."""
+    contact: Line = ""
+    """A person's address or page, shown in each mail's foot; left out when empty."""
     postal_address: str = ""
-    language: str = "en"
-    templates: Path | None = None  # a folder searched before the built-in templates
+    """Your postal address for each mail's foot, which the law of many countries asks for."""
+    language: Language = "en"
+    """The language of new readers."""
+    templates: File | None = None
+    """A folder searched before the built-in templates; copy there only what you change."""
 
 
 class DatabaseConfig(Section):
-    url: SecretStr = SecretStr("sqlite:///state/alerts.db")
+    """Where everything is kept."""
+
+    url: DatabaseUrl = SecretStr("sqlite:///state/alerts.db")
+    """A SQLite file for one daemon, or postgresql://... for many; alerts.db in state_dir when not given."""
     threads: int = Field(default=4, ge=1, le=64)
+    """Transactions at once; SQLite has one whatever stands here."""
 
 
 class TransportConfig(Section):
-    host: str = "localhost"
+    """The relay that mail is handed to."""
+
+    host: Host = "localhost"
+    """Your SMTP server."""
     port: int = Field(default=25, ge=1, le=65535)
+    """Its port: 587 with starttls, 465 with tls, 25 inside your own network."""
     tls: Literal["none", "starttls", "tls"] = "none"
-    ca_file: Path | None = None  # trust these authorities instead of the system's
+    """How the connection is secured: none, starttls or tls."""
+    ca_file: File | None = None
+    """Trust the authorities in this PEM file instead of the system's."""
     username: str = ""
+    """Log in with this name; no login when empty."""
     password: SecretStr = SecretStr("")
+    """Its password; better as password_file, or from ALERTS_TRANSPORT__MAIN__PASSWORD."""
     connections: int = Field(default=10, ge=1, le=500)
-    connect_timeout: Seconds = timedelta(seconds=30)
-    reply_timeout: Seconds = timedelta(minutes=5)  # RFC 5321 4.5.3.2
-    final_timeout: Seconds = timedelta(minutes=10)  # RFC 5321 4.5.3.2.6: a short one makes duplicates
+    """Connections at once; ask your relay how many it allows."""
+    connect_timeout: Timeout = timedelta(seconds=30)
+    """Give up connecting after this long."""
+    reply_timeout: Timeout = timedelta(minutes=5)
+    """Wait this long for a reply (RFC 5321, 4.5.3.2)."""
+    final_timeout: Timeout = timedelta(minutes=10)
+    """Wait this long for the reply to a whole mail; shorter makes repeats (RFC 5321, 4.5.3.2.6)."""
 
 
 class SendingConfig(Section):
-    lease: Seconds = timedelta(seconds=30)
+    """How mail is worked off."""
+
+    lease: Lease = timedelta(seconds=30)
+    """A worker that is silent for this long loses its batch to another."""
     batch: int = Field(default=500, ge=1, le=10_000)
-    parallel: int = Field(default=2, ge=1, le=64)  # batches in hand at once
-    retry_first: Seconds = timedelta(minutes=1)
-    retry_most: Seconds = timedelta(minutes=30)
+    """Readers that are taken in hand at once."""
+    parallel: int = Field(default=2, ge=1, le=64)
+    """Batches in hand at once."""
+    retry_first: Timeout = timedelta(minutes=1)
+    """Try again after this long when a server says "not now"; doubled each time ..."""
+    retry_most: Timeout = timedelta(minutes=30)
+    """... up to this."""
 
 
 class WebConfig(Section):
+    """The pages behind the links in mails."""
+
     enabled: bool = True
-    host: str = "127.0.0.1"
+    """Serve them from this daemon."""
+    host: Host = "127.0.0.1"
+    """Listen on this address; 0.0.0.0 in a container, behind your proxy."""
     port: int = Field(default=8025, ge=0, le=65535)
+    """Listen on this port; 0 takes a free one."""
 
 
 class PollingConfig(Section):
-    user_agent: str = "alerts/0.1 (+https://example.org/alerts)"
-    total_timeout: Seconds = timedelta(seconds=30)
-    body_limit: int = Field(default=10_000_000, ge=1_000)  # bytes, after decompression
+    """How feeds are fetched."""
+
+    user_agent: Text = "alerts/0.1 (+https://example.org/alerts)"
+    """How we introduce ourselves to publishers; name a page that says who you are."""
+    total_timeout: Timeout = timedelta(seconds=30)
+    """Give up a fetch after this long."""
+    body_limit: int = Field(default=10_000_000, ge=1_000)
+    """Give up a page larger than this many bytes, after decompression."""
     parallel: int = Field(default=16, ge=1, le=256)
+    """Feeds fetched at once."""
 
 
 class FeedConfig(Section):
+    """A live blog to watch, and what the newsroom decided for it."""
+
     name: Name
-    url: str
-    interval: Seconds = timedelta(seconds=20)
-    ttl: Seconds = timedelta(hours=1)
-    hold: Seconds = timedelta(0)
+    """A short name, for topics and commands."""
+    url: WebAddress
+    """The page of the live blog, or its RSS, Atom or JSON feed."""
+    interval: Timeout = timedelta(seconds=20)
+    """Look for news this often."""
+    ttl: LongTime = timedelta(hours=1)
+    """An entry that was first seen longer ago than this is not mailed any more."""
+    hold: Pause = timedelta(0)
+    """Wait this long before an entry goes out, so that it can be edited or deleted."""
     approval: bool = False
+    """A person releases each alert."""
     in_doubt: InDoubt = InDoubt.RESEND
+    """When a server's reply to a mail was lost: resend (once, the same bytes) or hold."""
     flood_limit: int = Field(default=20, ge=1)
-    key_words: tuple[str, ...] = ()
+    """More new entries than this at once are held until a person has looked."""
+    key_words: tuple[Text, ...] = ()
+    """An entry with one of these words or phrases counts as a key event."""
 
 
 class TopicConfig(Section):
+    """What readers follow: a rule that says which entries belong to it."""
+
     slug: Name
-    title: str
+    """A short name, for commands."""
+    title: Text
+    """The name readers see."""
     description: str = ""
-    feeds: tuple[str, ...] = ()  # names; none means every feed
+    """One sentence for readers."""
+    feeds: tuple[str, ...] = ()
+    """Names of feeds; none means every feed."""
     key_events_only: bool = False
-    words_in: tuple[str, ...] = ()
-    words_out: tuple[str, ...] = ()
+    """Key events only."""
+    words_in: tuple[Text, ...] = ()
+    """Only entries with one of these words or phrases; none means all."""
+    words_out: tuple[Text, ...] = ()
+    """No entries with any of these words or phrases."""
 
 
 class Config(Section):
     """The whole of it; only the front reads it, and passes values down."""
 
-    state_dir: Path = Path("state")  # journals, the generated secret
-    secret: SecretStr | None = None  # generated beside a SQLite database when not given
-    secret_file: Path | None = None
+    state_dir: File = Field(default=Path("state"), validate_default=True)
+    """The folder for the database file, the sending journals and the generated secret."""
+    secret: Secret = SecretStr("")
+    """Signs the links in mails; SQLite sites get one made, in state_dir. Better as secret_file."""
+    old_secrets: tuple[SecretStr, ...] = ()
+    """Secrets the site had before, oldest first; never take one out, or links in old mails die."""
     site: SiteConfig = SiteConfig()
+    """Who writes to the readers."""
     database: DatabaseConfig = DatabaseConfig()
+    """Where everything is kept."""
     transport: dict[Name, TransportConfig] = Field(default_factory=lambda: {"main": TransportConfig()})
+    """The relay that mail is handed to, by its name."""
     sending: SendingConfig = SendingConfig()
+    """How mail is worked off."""
     web: WebConfig = WebConfig()
+    """The pages behind the links in mails."""
     polling: PollingConfig = PollingConfig()
+    """How feeds are fetched."""
     feed: tuple[FeedConfig, ...] = ()
+    """Live blogs to watch."""
     topic: tuple[TopicConfig, ...] = ()
+    """What readers follow."""
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Reads the configuration, the environment over the file; raises ConfigError with a line per mistake.
+
+    Relative paths start at the file's folder, or at the current folder without a file.
+    """
+    given = settings.gather(Config, path, environ)
+    config = settings.validate(Config, given)
+    settings.refuse(Config, given, _contradictions(config))
+    return config if given.holds(("database", "url")) else _with_database_in_state_dir(config)
+
+
+def keys(config: Config) -> tokens.Keys:
+    """Gives what is derived from the site's secret; a SQLite site without one gets one made, once."""
+    secret = config.secret.get_secret_value() or own_secret(config.state_dir / "secret.key")
+    return tokens.derive(secret.encode(), [each.get_secret_value().encode() for each in config.old_secrets])
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Gives the configuration as plain values, in which each secret is `(set)` or `(not set)`."""
+    plain: dict[str, Any] = _plain(config)
+    url = make_url(config.database.url.get_secret_value())
+    # A password may also stand in the query.
+    plain["database"]["url"] = url.set(query={}).render_as_string(hide_password=True)
+    return plain
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case BaseModel():
+            return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case tuple():
+            return [_plain(each) for each in value]
+        case SecretStr():
+            return "(set)" if value.get_secret_value() else "(not set)"
+        case timedelta():
+            return value.total_seconds()
+    return str(value) if isinstance(value, Path) else value
+
+
+def _with_database_in_state_dir(config: Config) -> Config:
+    url = URL.create("sqlite", database=str(config.state_dir / "alerts.db"))
+    database = config.database.model_copy(update={"url": SecretStr(url.render_as_string())})
+    return config.model_copy(update={"database": database})
+
+
+def _contradictions(config: Config) -> Iterator[Problem]:
+    """Finds settings that are right alone and wrong together."""
+    if len(config.transport) != 1:
+        advice = "write exactly one transport: several, with failover, come in a later version"
+        yield Problem(("transport",), advice)
+    yield from _duplicates("feed", "name", [each.name for each in config.feed])
+    yield from _duplicates("feed", "url", [each.url for each in config.feed])
+    yield from _duplicates("topic", "slug", [each.slug for each in config.topic])
+    yield from _unknown_feeds(config)
+    url = make_url(config.database.url.get_secret_value())
+    if url.get_backend_name() == "postgresql" and not config.secret.get_secret_value():
+        advice = (
+            "must be set, as all processes on PostgreSQL share it: make a file with "
+            "`openssl rand -hex 32` and write its path as secret_file, or in ALERTS_SECRET_FILE"
+        )
+        yield Problem(("secret",), advice)
+
+
+def _duplicates(table: str, key: str, values: Sequence[str]) -> Iterator[Problem]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield Problem((table, index, key), f"stands here twice: write each {key} once")
+
+
+def _unknown_feeds(config: Config) -> Iterator[Problem]:
+    declared = [feed.name for feed in config.feed]
+    for index, topic in enumerate(config.topic):
+        for name in topic.feeds:
+            if name in declared:
+                continue
+            close = difflib.get_close_matches(name, declared, n=1)
+            guess = (
+                f'did you mean "{close[0]}"?' if close else "declare it as a [[feed]], or name none for all"
+            )
+            yield Problem(("topic", index, "feeds"), f'"{name}" is no declared feed; {guess}')

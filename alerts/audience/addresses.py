@@ -1,0 +1,51 @@
+"""The door for addresses: each is checked and normalised once, here, and trusted everywhere else."""
+
+import unicodedata
+from dataclasses import dataclass
+
+import email_validator
+from email_validator import EmailNotValidError, validate_email
+from idna import IDNAError
+
+from alerts.errors import Refused
+
+# RFC 2606 reserves these names for tests and examples. A rehearsal needs addresses that cannot be anybody's,
+# and whether a name can be reached is the relay's knowledge; `.invalid`, `.local`, `.onion` stay refused.
+# The library's list is one for the process, and its documentation says to change it so.
+_FOR_REHEARSALS = frozenset({"test", "localhost"})
+email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
+    name for name in email_validator.SPECIAL_USE_DOMAIN_NAMES if name not in _FOR_REHEARSALS
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A valid address: `address` as it goes on the wire, in ASCII; `key` the same for all its spellings."""
+
+    address: str
+    key: str
+
+
+def normalise(address: str) -> Address:
+    """Gives the address in its two forms, or raises Refused with a reason that does not repeat the address.
+
+    Names before the @-sign are ASCII: others need SMTPUTF8 on every hop, and we do not speak it. Domains may
+    be in any script and become A-labels. The key folds case on both sides: no mail system in use tells
+    `Ann@` from `ann@`, and a reader who types either is the same reader.
+    """
+    try:
+        valid = validate_email(address.strip(), check_deliverability=False, strict=True, allow_smtputf8=False)
+    except EmailNotValidError as error:
+        raise Refused(_reason(error)) from None
+    wire = f"{valid.local_part}@{valid.ascii_domain}"
+    return Address(wire, _folded(wire))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _reason(error: EmailNotValidError) -> str:
+    if isinstance(error.__cause__, IDNAError):  # its text quotes the domain
+        return "The part after the @-sign is no valid domain name."
+    return str(error)

@@ -1,0 +1,153 @@
+"""Addresses that must not be mailed, kept by hash, so that they stay known after an erasure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+import structlog
+from sqlmodel import Session, col, select
+
+from alerts.audience.tokens import Keys, address_hash
+from alerts.db import insert_or_ignore
+from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression
+
+log = structlog.get_logger()
+
+_TABLE: sa.Table = Suppression.__table__  # type: ignore[attr-defined]  # SQLModel does not type it
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many addresses are suppressed for one cause, by one origin."""
+
+    cause: str
+    origin: str
+    count: int
+
+
+def suppress(
+    session: Session,
+    keys: Keys,
+    address_key: str,
+    *,
+    cause: str,
+    evidence: str,
+    origin: str,
+    now: datetime,
+) -> bool:
+    """Stops all mail to an address, known or not; the first cause stays. Says whether it is new."""
+    is_new = _insert(session, [_row(keys, address_key, cause, evidence, origin, now)])
+    reader = _reader(session, address_key)
+    if reader is not None and not reader.suppressed:
+        _mark(session, [_id(reader)], cause, origin, now)
+    if is_new:
+        _audit(session, "address.suppress", {"cause": cause, "origin": origin, "count": 1}, origin, now)
+    return is_new
+
+
+def suppress_many(
+    session: Session,
+    keys: Keys,
+    found: Sequence[tuple[int, str]],
+    *,
+    cause: str,
+    origin: str,
+    now: datetime,
+) -> int:
+    """Suppresses readers by id, each with its evidence, as the sender does with dead addresses.
+
+    Readers who were erased meanwhile or are suppressed already are left out. Gives how many it stopped.
+    """
+    evidence = dict(found)
+    rows = session.exec(
+        select(Subscriber.id, Subscriber.address_key)
+        .where(col(Subscriber.id).in_(evidence), col(Subscriber.address_key).is_not(None))
+        .where(Subscriber.suppressed == "")
+        .with_for_update()
+    ).all()
+    if not rows:
+        return 0
+    keyed = {id_: key for id_, key in rows if id_ is not None and key is not None}
+    _insert(session, [_row(keys, key, cause, evidence[id_], origin, now) for id_, key in keyed.items()])
+    _mark(session, [*keyed], cause, origin, now)
+    _audit(session, "address.suppress", {"cause": cause, "count": len(keyed)}, origin, now)
+    return len(keyed)
+
+
+def release(session: Session, keys: Keys, address_key: str, *, by: str, now: datetime) -> bool:
+    """Lets an address be mailed again; says whether it was suppressed."""
+    found = session.get(Suppression, address_hash(keys, address_key))
+    if found is None:
+        return False
+    session.delete(found)
+    reader = _reader(session, address_key)
+    if reader is not None:
+        reader.suppressed = ""
+        session.add(SubscriptionEvent(subscriber_id=_id(reader), kind="release", by=by, at=now))
+    _audit(session, "address.release", {"cause": found.cause}, by, now)
+    return True
+
+
+def is_suppressed(session: Session, keys: Keys, address_key: str) -> bool:
+    """Whether an address must not be mailed."""
+    return bool(causes(session, keys, [address_key]))
+
+
+def causes(session: Session, keys: Keys, address_keys: Sequence[str]) -> Mapping[str, str]:
+    """Gives the cause for each of the addresses that is suppressed."""
+    hashes = {address_hash(keys, key): key for key in address_keys}
+    found = session.exec(
+        select(Suppression.address_hash, Suppression.cause).where(col(Suppression.address_hash).in_(hashes))
+    ).all()
+    return {hashes[name]: cause for name, cause in found}
+
+
+def count(session: Session) -> list[Counted]:
+    """Counts what is suppressed, by cause and origin: a wrong wave stands out here."""
+    rows = session.exec(
+        select(Suppression.cause, Suppression.origin, sa.func.count())
+        .group_by(col(Suppression.cause), col(Suppression.origin))
+        .order_by(col(Suppression.cause), col(Suppression.origin))
+    ).all()
+    return [Counted(*row) for row in rows]
+
+
+def _row(
+    keys: Keys, address_key: str, cause: str, evidence: str, origin: str, now: datetime
+) -> dict[str, object]:
+    return {
+        "address_hash": address_hash(keys, address_key),
+        "cause": cause,
+        "evidence": evidence,
+        "origin": origin,
+        "at": now,
+    }
+
+
+def _insert(session: Session, rows: Sequence[dict[str, object]]) -> bool:
+    result = session.connection().execute(insert_or_ignore(session, _TABLE).values(rows))
+    return bool(result.rowcount)
+
+
+def _mark(session: Session, ids: Sequence[int], cause: str, by: str, now: datetime) -> None:
+    """Keeps `Subscriber.suppressed` in step, and writes the readers' histories."""
+    session.exec(sa.update(Subscriber).where(col(Subscriber.id).in_(ids)).values(suppressed=cause))
+    session.add_all(
+        SubscriptionEvent(subscriber_id=id_, kind="suppress", detail=cause, by=by, at=now) for id_ in ids
+    )
+
+
+def _reader(session: Session, address_key: str) -> Subscriber | None:
+    query = select(Subscriber).where(Subscriber.address_key == address_key).with_for_update()
+    return session.exec(query).first()
+
+
+def _id(reader: Subscriber) -> int:
+    assert reader.id is not None, "read from the table"
+    return reader.id
+
+
+def _audit(session: Session, action: str, detail: dict[str, object], by: str, now: datetime) -> None:
+    session.add(Audit(at=now, by=by, action=action, subject="suppressions", detail=detail))
+    log.info(action.replace(".", "_"), by=by, **detail)
