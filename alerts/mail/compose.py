@@ -1,0 +1,194 @@
+"""From a rendering to the bytes on the wire: everything is made once, and a reader's mail is one join.
+
+A `Prepared` is constant bytes around holes: the address, the Message-ID and the token in the head, and the
+token again in both parts of the body. In quoted-printable the token's hole stands alone between two soft
+line breaks (RFC 2045, 6.7), so that filling it moves no other byte. Nothing here depends on chance or on the
+time of day: the same arguments give the same bytes, today and in a resend.
+"""
+
+import hashlib
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+
+from alerts.errors import ConfigError, Refused
+from alerts.mail.headers import (
+    LINE_LIMIT,
+    date_line,
+    list_id_line,
+    mailbox_line,
+    text_line,
+    verbatim_line,
+    wire_address,
+)
+from alerts.mail.render import Rendered
+from alerts.mail.words import clean_lines, quoted_printable
+
+_PACKED_VERSION = b"\x01"
+_LENGTH = struct.Struct(">I")
+_HEAD_SEGMENTS = 4
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,3}")
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:/\[\]@!$&'*+;=%-]+[^/]")
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """What the head of every mail of one variant says; the subject comes with the rendering."""
+
+    sender_name: str
+    sender: str
+    date: datetime
+    list_id: str
+    list_name: str
+    base_url: str
+    feedback_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Constant segments, dot-stuffed (RFC 5321, 4.5.2); between two of them belongs what is the reader's.
+
+    `head` has four, around the address, the Message-ID's local part and the token, and ends with the empty
+    line; `body` has one more than there are tokens in both parts.
+    """
+
+    head: tuple[bytes, bytes, bytes, bytes]
+    body: tuple[bytes, ...]
+
+
+def prepare(rendered: Rendered, headers: Headers) -> Prepared:
+    """Gives the segments that all readers of one variant share.
+
+    Raises ConfigError when a setting of the site cannot stand in a header.
+    """
+    text = _part(rendered.text, rendered.hole)
+    html = _part(rendered.html, rendered.hole)
+    boundary = _boundary(text, html)
+    body = reduce(
+        _run_on,
+        (
+            (_part_head(boundary, "plain"),),
+            text,
+            (b"\r\n" + _part_head(boundary, "html"),),
+            html,
+            (f"\r\n--{boundary}--\r\n".encode("ascii"),),
+        ),
+    )
+    return Prepared(_head(rendered.subject, headers, boundary), tuple(map(_stuffed, body)))
+
+
+def compose(prepared: Prepared, address: str, message_id: str, token: str) -> bytes:
+    """Gives one reader's mail as DATA wants it: CRLF, dot-stuffed, without the dot that ends it.
+
+    Raises Refused for an address that cannot be mailed, or for what is no Message-ID or token.
+    """
+    if not _TOKEN.fullmatch(token):
+        raise Refused("A link's token is 43 url-safe characters.")
+    if not _MESSAGE_ID.fullmatch(message_id):
+        raise Refused("A Message-ID's local part is letters, digits, hyphens and underscores.")
+    to = wire_address(address).encode("ascii")
+    own = token.encode("ascii")
+    before_to, before_id, before_token, rest = prepared.head
+    return b"".join(
+        (
+            before_to,
+            to,
+            before_id,
+            message_id.encode("ascii"),
+            before_token,
+            own,
+            rest,
+            own.join(prepared.body),
+        )
+    )
+
+
+def eml(wire: bytes) -> bytes:
+    """Gives the message as a file holds it: without the dots that were stuffed for the wire."""
+    return wire.replace(b"\r\n..", b"\r\n.")
+
+
+def pack(prepared: Prepared) -> bytes:
+    """Gives `prepared` as one value for a table: a version, then each segment after its length."""
+    segments = (*prepared.head, *prepared.body)
+    return _PACKED_VERSION + b"".join(_LENGTH.pack(len(segment)) + segment for segment in segments)
+
+
+def unpack(packed: bytes) -> Prepared:
+    """Gives what `pack` was given; raises Refused for bytes that it did not write."""
+    if packed[:1] != _PACKED_VERSION:
+        raise Refused("This body was prepared by another version of alerts, which has to send it.")
+    first, second, third, fourth, *body = _segments(packed)
+    return Prepared((first, second, third, fourth), tuple(body))
+
+
+def _head(subject: str, headers: Headers, boundary: str) -> tuple[bytes, bytes, bytes, bytes]:
+    domain = wire_address(headers.sender).rpartition("@")[2]
+    link = f"{headers.base_url}/u/"
+    room = LINE_LIMIT - len("List-Unsubscribe: <>") - 43
+    if not _BASE_URL.fullmatch(headers.base_url) or len(link) > room:
+        raise ConfigError(
+            "site.base_url must be a plain http or https address without a slash at its end; "
+            "write an international domain as xn--..."
+        )
+    feedback = verbatim_line("Feedback-ID", headers.feedback_id) if headers.feedback_id else b""
+    return (
+        mailbox_line("From", headers.sender_name, headers.sender) + b"To: ",
+        b"\r\n" + text_line("Subject", subject) + date_line(headers.date) + b"Message-ID: <",
+        f"@{domain}>\r\n".encode("ascii")
+        + list_id_line(headers.list_name, headers.list_id)
+        + f"List-Unsubscribe: <{link}".encode("ascii"),
+        b">\r\n"
+        + verbatim_line("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")  # RFC 8058
+        + verbatim_line("Auto-Submitted", "auto-generated")  # RFC 3834
+        + verbatim_line("Precedence", "bulk")
+        + verbatim_line("X-Auto-Response-Suppress", "All")  # for Exchange
+        + feedback
+        + verbatim_line("MIME-Version", "1.0")
+        + verbatim_line("Content-Type", f'multipart/alternative; boundary="{boundary}"')
+        + b"\r\n",
+    )
+
+
+def _part(content: str, hole: str) -> tuple[bytes, ...]:
+    *before, last = clean_lines(content).split(hole)
+    # A character more, taken off again, keeps the column free that the soft break needs.
+    pieces = [quoted_printable(f"{piece}~")[:-1] for piece in before] + [quoted_printable(last)]
+    return tuple(b"=\r\n\0=\r\n".join(pieces).split(b"\0"))  # quoted-printable holds no NUL
+
+
+def _boundary(*parts: tuple[bytes, ...]) -> str:
+    """Gives a boundary from the content's hash; in quoted-printable no "=" is ever followed by "_"."""
+    digest = hashlib.sha256(b"\0".join(b"\1".join(part) for part in parts))
+    return f"=_{digest.hexdigest()[:32]}"
+
+
+def _part_head(boundary: str, kind: str) -> bytes:
+    return (
+        f"--{boundary}\r\n"
+        f"Content-Type: text/{kind}; charset=utf-8\r\n"
+        "Content-Transfer-Encoding: quoted-printable\r\n"
+        "\r\n"
+    ).encode("ascii")
+
+
+def _run_on(segments: tuple[bytes, ...], more: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Gives both runs of segments as one: the end of the first and the start of the next have no hole between."""
+    return (*segments[:-1], segments[-1] + more[0], *more[1:])
+
+
+def _stuffed(segment: bytes) -> bytes:
+    # No segment starts a line with a dot itself: each follows a header's CRLF with a dash, or a hole with "=".
+    return segment.replace(b"\r\n.", b"\r\n..")
+
+
+def _segments(packed: bytes) -> Iterator[bytes]:
+    position = len(_PACKED_VERSION)
+    while position < len(packed):
+        start = position + _LENGTH.size
+        position = start + _LENGTH.unpack_from(packed, position)[0]
+        yield packed[start:position]

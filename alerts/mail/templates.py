@@ -1,0 +1,127 @@
+"""The templates that mails are made of, in each language: a site's own folder first, then ours."""
+
+import gettext
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from babel import Locale
+from babel.core import UnknownLocaleError
+from babel.dates import format_date, format_time
+from babel.lists import format_list
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from jinja2 import (
+    ChoiceLoader,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    select_autoescape,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from alerts.errors import ConfigError
+from alerts.mail.words import wrap
+
+_PACKAGE: Final = Path(__file__).parents[1]
+_SOURCE_LANGUAGE: Final = Locale("en")
+
+
+def builtin_templates() -> Path:
+    """Gives our own templates' folder: in a wheel beside the package's modules, in the repository beside it."""
+    installed = _PACKAGE / "_templates"
+    return installed if installed.is_dir() else _PACKAGE.parent / "templates"
+
+
+class Templates:
+    """The named templates of one kind of mail, for every language; a new one is loaded when first asked for."""
+
+    def __init__(self, folders: Sequence[Path], kind: str, names: Sequence[str]) -> None:
+        """Raises ConfigError when a template is missing or cannot be parsed."""
+        self._kind = kind
+        self._names = names
+        self._catalogs = [folder / "locale" for folder in folders] + [_PACKAGE / "locale"]
+        builtin = FileSystemLoader(builtin_templates())
+        self._loader = ChoiceLoader(
+            [*(FileSystemLoader(folder) for folder in folders), builtin, PrefixLoader({"builtin": builtin})]
+        )
+        self._loaded: dict[Locale, Mapping[str, Template]] = {}
+        self.of(_SOURCE_LANGUAGE)
+
+    def locale(self, language: str) -> Locale:
+        """Gives the locale for a language such as `de` or `pt-BR`; English for what is none."""
+        try:
+            return Locale.parse(language.replace("-", "_"))
+        except (ValueError, TypeError, UnknownLocaleError):
+            return _SOURCE_LANGUAGE
+
+    def of(self, locale: Locale) -> Mapping[str, Template]:
+        """Gives the templates by name; two threads that ask at once may both load, with the same result."""
+        if locale not in self._loaded:
+            self._loaded[locale] = self._load(locale)
+        return self._loaded[locale]
+
+    def _load(self, locale: Locale) -> Mapping[str, Template]:
+        environment = _environment(self._loader, locale, self._translations(locale))
+        try:
+            return {name: environment.get_template(f"{self._kind}/{name}") for name in self._names}
+        except TemplateError as error:
+            place = f"{getattr(error, 'filename', None) or self._kind}, line {getattr(error, 'lineno', '?')}"
+            raise ConfigError(f"A mail template cannot be read: {place}: {error}") from error
+
+    def _translations(self, locale: Locale) -> gettext.NullTranslations:
+        """Gives the words of all catalogs for `locale`, a site's own before ours, a region's before its language's."""
+        found = gettext.NullTranslations()
+        for language in dict.fromkeys((locale.language, str(locale))):
+            for folder in reversed(self._catalogs):
+                path = folder / language / "LC_MESSAGES" / "alerts.po"
+                if path.is_file():
+                    catalog = _compiled(path)
+                    catalog.add_fallback(found)
+                    found = catalog
+        return found
+
+
+def _environment(
+    loader: ChoiceLoader, locale: Locale, translations: gettext.NullTranslations
+) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=loader,
+        autoescape=select_autoescape(
+            enabled_extensions=("html",), disabled_extensions=("txt",), default=True
+        ),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_callables(  # type: ignore[attr-defined]  # put there by the extension
+        translations.gettext, translations.ngettext, newstyle=True
+    )
+    environment.filters["wrap"] = wrap
+    environment.filters["sentence"] = lambda items: format_list(list(items), locale=locale)
+    environment.filters["day"] = lambda at: format_date(_utc(at), "long", locale=locale)
+    environment.filters["clock"] = lambda at: format_time(_utc(at), "short", locale=locale)
+    return environment
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
+
+
+def _compiled(path: Path) -> gettext.GNUTranslations:
+    """Reads a catalog as translators edit it; compiled in memory, so that no binary is kept."""
+    compiled = BytesIO()
+    try:
+        with path.open("rb") as source:
+            write_mo(compiled, read_po(source))
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"The translations in {path} cannot be read: {error}") from error
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)

@@ -1,0 +1,55 @@
+"""Text that comes from outside, made fit for a mail: cleaned, clipped on a word, wrapped."""
+
+import binascii
+import re
+import textwrap
+
+WIDTH = 72
+
+# C0 and C1 controls, the byte order mark, lone surrogates (no bytes stand for them), and what turns the
+# direction of the text after it (UAX 9, section 2): it could make a link show another address.
+_UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_LINE_ENDS = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
+_SPACES = re.compile("[ \t\n\r\x0b\x0c\x85\u2028\u2029]+")
+
+
+def clean(text: str) -> str:
+    """Gives `text` on one line, with single spaces, and nothing in it that is not to be seen."""
+    return _SPACES.sub(" ", _UNWANTED.sub("", text)).strip(" ")
+
+
+def clean_lines(text: str) -> str:
+    """Gives `text` with plain newlines as its only controls."""
+    return _UNWANTED.sub("", _LINE_ENDS.sub("\n", text)).replace("\t", " ")
+
+
+def clip(text: str, limit: int) -> str:
+    """Gives `text`, or as many whole words of it as fit into `limit` characters with an ellipsis."""
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - 1]
+    space = kept.rfind(" ")
+    # A single endless word, or a script without spaces, is cut where it is.
+    if not text[limit - 1].isspace() and space > limit // 2:
+        kept = kept[:space]
+    return kept.rstrip(" ,;:–—-\u200d") + "…"  # noqa: RUF001 - the en dash is meant
+
+
+def wrap(text: str, first: str = "", rest: str = "") -> str:
+    """Gives each line of `text` wrapped at 72 columns, indented; a longer word or URL stays whole."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines += textwrap.wrap(
+            line,
+            WIDTH,
+            initial_indent=rest if lines else first,
+            subsequent_indent=rest,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
+
+
+def quoted_printable(text: str) -> bytes:
+    r"""Gives `text` as RFC 2045 quoted-printable with CRLF, lines of at most 76; `text` has no newline but \n."""
+    return binascii.b2a_qp(text.encode(), istext=True).replace(b"\n", b"\r\n")
