@@ -1,12 +1,23 @@
 """Small builders: each writes one thing that tests start from, and gives its id."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
-from alerts.models import Entry, EntryRevision, Feed, Frequency, Subscriber, Subscription, Topic
+from alerts.models import (
+    Alert,
+    AlertState,
+    Entry,
+    EntryRevision,
+    Feed,
+    Frequency,
+    Lane,
+    Subscriber,
+    Subscription,
+    Topic,
+)
 
 NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 
@@ -152,3 +163,30 @@ def readers(
         ),
     )
     return list(session.execute(sa.select(number).where(number > newest).order_by(number)).scalars())
+
+
+def an_alert(
+    session: Session,
+    audience: dict[int, list[Frequency]],
+    *,
+    cause: str = "entry:1",
+    lane: Lane = Lane.UPDATE,
+    now: datetime = NOW,
+    ttl: timedelta = timedelta(hours=1),
+    **fields: Any,
+) -> int:
+    """Writes a released alert for the given {topic id: frequencies}, with no entry behind it."""
+    newest = session.execute(sa.select(sa.func.coalesce(sa.func.max(col(Subscriber.id)), 0))).scalar_one()
+    values: dict[str, Any] = {
+        "state": AlertState.RELEASED,
+        "audience": {str(topic): [*words] for topic, words in audience.items()},
+        "last_subscriber_id": newest,
+        "announced_at": now,
+        "released_at": now,
+        "expires_at": now + ttl,
+    }
+    alert = Alert(cause_key=cause, lane=lane, rank=lane.rank, **values | fields)
+    session.add(alert)
+    session.flush()
+    assert alert.id is not None
+    return alert.id

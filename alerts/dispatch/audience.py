@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session
 
 from alerts.dispatch.eligible import AlertRule, Following, Reader
-from alerts.models import Alert, Delivery, Subscriber, Subscription
+from alerts.models import Alert, Delivery, Subscriber, Subscription, table_of
 
-SUBSCRIPTION = sa.inspect(Subscription).local_table
-SUBSCRIBER = sa.inspect(Subscriber).local_table
-DELIVERY = sa.inspect(Delivery).local_table
+SUBSCRIPTION = table_of(Subscription)
+SUBSCRIBER = table_of(Subscriber)
+DELIVERY = table_of(Delivery)
 
 
 def scan(session: Session, rule: AlertRule, *, after: int, upto: int, limit: int) -> list[int]:
@@ -79,7 +80,7 @@ def readers(
     result = []
     for subscriber_id, group in groupby(rows, key=lambda row: row[0]):
         own = list(group)
-        following = tuple(Following(*row[5:]) for row in own if row.topic_id is not None)
+        following = tuple(_following(row) for row in own if row.topic_id is not None)
         first = own[0]
         result.append(
             Reader(
@@ -93,6 +94,10 @@ def readers(
             )
         )
     return result
+
+
+def _following(row: sa.Row[*tuple[Any, ...]]) -> Following:
+    return Following(row.topic_id, row.frequency, row.since, row.chosen_at, row.until)
 
 
 def _served(session: Session, ids: Sequence[int], after_alert_id: int | None) -> frozenset[int]:

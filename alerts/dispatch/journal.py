@@ -116,9 +116,9 @@ class Journals:
                             shutil.rmtree(folder, ignore_errors=True)
 
     def _read(self, folder: Path) -> Iterator[Left]:
-        for path in sorted(folder.glob("*.journal")):
+        for path in [each for each in sorted(folder.glob("*.journal")) if each not in self._open]:
             name = _FILE.match(path.name)
-            if name and path not in self._open:
+            if name:
                 receipts, in_doubt = _parse(path.read_bytes())
                 alert_id, first_id, epoch = map(int, name.groups())
                 yield Left(path, folder.name, alert_id, first_id, epoch, receipts, in_doubt)

@@ -29,13 +29,14 @@ from alerts.models import (
     DeliveryState,
     InDoubt,
     Lane,
+    table_of,
 )
 
 log = structlog.get_logger()
 
-BATCH = sa.inspect(Batch).local_table
-DELIVERY = sa.inspect(Delivery).local_table
-ALERT = sa.inspect(Alert).local_table
+BATCH = table_of(Batch)
+DELIVERY = table_of(Delivery)
+ALERT = table_of(Alert)
 
 # Why a row that is in doubt will not be sent again by itself; an empty reason means it will.
 SECOND_DOUBT = "in doubt twice: settled for good"
@@ -182,7 +183,8 @@ def release(session: Session, lease: Lease, now: datetime) -> None:
 
 def backoff(tries: int, first: timedelta, most: timedelta) -> timedelta:
     """The wait after the given number of tries: doubling, with a ceiling."""
-    return min(first * 2 ** min(max(tries - 1, 0), 20), most)
+    doublings = min(max(tries - 1, 0), 20)
+    return min(first * (1 << doublings), most)
 
 
 def variant_key(content: str, choice: Choice) -> str:
@@ -478,9 +480,7 @@ def _is_unsettled() -> sa.ColumnElement[bool]:
     )
 
 
-def _update_row(
-    session: Session, row: sa.Row[Any], values: Mapping[str, object], now: datetime
-) -> None:
+def _update_row(session: Session, row: sa.Row[Any], values: Mapping[str, object], now: datetime) -> None:
     session.connection().execute(
         sa.update(DELIVERY)
         .where(DELIVERY.c.alert_id == row.alert_id, DELIVERY.c.subscriber_id == row.subscriber_id)

@@ -12,10 +12,11 @@ from sqlmodel import Session, col, select
 
 from alerts import db
 from alerts.audience import suppressions
+from alerts.audience.tokens import Keys
 from alerts.dispatch import destinations
 from alerts.dispatch.outbox import DELIVERY, HELD_DOUBT, SECOND_DOUBT, Lease, renew
 from alerts.failpoints import reach
-from alerts.models import Alert, Batch, DeliveryState, Destination, InDoubt
+from alerts.models import Alert, Batch, DeliveryState, Destination, InDoubt, table_of
 
 log = structlog.get_logger()
 
@@ -42,9 +43,7 @@ class Receipt:
     domain: str
 
 
-def record(
-    session: Session, lease: Lease, receipts: Sequence[Receipt], pepper: bytes, now: datetime
-) -> None:
+def record(session: Session, lease: Lease, receipts: Sequence[Receipt], keys: Keys, now: datetime) -> None:
     """Writes a group of receipts and renews the lease, in one transaction.
 
     LeaseLost undoes it all; `fold` of the lease's journal then saves the facts among them.
@@ -52,7 +51,7 @@ def record(
     renew(session, lease, now)
     alert = session.get(Alert, lease.alert_id)
     assert alert is not None, "a batch's alert is a foreign key"
-    _write(session, alert, receipts, pepper, now)
+    _write(session, alert, receipts, keys, now)
     reach("record.before_commit")
 
 
@@ -62,7 +61,7 @@ def fold(
     worker: str,
     receipts: Sequence[Receipt],
     in_doubt: frozenset[int],
-    pepper: bytes,
+    keys: Keys,
     now: datetime,
 ) -> None:
     """Brings what a journal knows into the ledger and frees the batch (alert, first id, epoch).
@@ -81,9 +80,9 @@ def fold(
     if batch.worker != worker or batch.epoch != epoch:
         _accept_late(session, batch, receipts, now)
         return
-    _write(session, alert, receipts, pepper, now)
+    _write(session, alert, receipts, keys, now)
     doubts = [Receipt(each, Settled.UNKNOWN, "", 0, "", "") for each in sorted(in_doubt)]
-    _write(session, alert, doubts, pepper, now)
+    _write(session, alert, doubts, keys, now)
     unsent = _unsend(session, batch, now)
     batch.worker, batch.due_at = "", now
     session.add(batch)
@@ -99,9 +98,7 @@ def fold(
     reach("fold.before_commit")
 
 
-def _write(
-    session: Session, alert: Alert, receipts: Sequence[Receipt], pepper: bytes, now: datetime
-) -> None:
+def _write(session: Session, alert: Alert, receipts: Sequence[Receipt], keys: Keys, now: datetime) -> None:
     if not receipts:
         return
     dead = _believed(session, receipts, now)
@@ -119,7 +116,7 @@ def _write(
         )
     if dead:
         suppressions.suppress_many(
-            session, pepper, dead, cause="dead address", origin=f"alert:{alert.id}", now=now
+            session, keys.pepper, dead, cause="dead address", origin=f"alert:{alert.id}", now=now
         )
     _set_clock(session, alert, receipts, now)
 
@@ -143,9 +140,7 @@ def _values(alert: Alert, settled: Settled, reason: str) -> dict[str, object]:
 
 def _among(ids: Sequence[int]) -> sa.ColumnElement[bool]:
     """The ids, and their ends beside them: the range keeps the update on the key's index."""
-    return sa.and_(
-        DELIVERY.c.subscriber_id.between(min(ids), max(ids)), DELIVERY.c.subscriber_id.in_(ids)
-    )
+    return sa.and_(DELIVERY.c.subscriber_id.between(min(ids), max(ids)), DELIVERY.c.subscriber_id.in_(ids))
 
 
 def _believed(session: Session, receipts: Iterable[Receipt], now: datetime) -> list[tuple[int, str]]:
@@ -184,7 +179,7 @@ def _watch(session: Session, by_domain: Mapping[str, Sequence[Receipt]], now: da
         if any(receipt.settled is Settled.DEAD for receipt in own)
     ]
     if new:
-        table = sa.inspect(Destination).local_table
+        table = table_of(Destination)
         session.connection().execute(db.insert_or_ignore(session, table), new)
 
 
@@ -192,12 +187,14 @@ def _set_clock(session: Session, alert: Alert, receipts: Iterable[Receipt], now:
     """Keeps the alert's first and last acceptance; the first is a statement of its own, made once."""
     if not any(receipt.settled is Settled.ACCEPTED for receipt in receipts):
         return
-    table = sa.inspect(Alert).local_table
+    table = table_of(Alert)
     session.connection().execute(
         sa.update(table)
         .where(table.c.id == alert.id)
         .values(
-            first_accepted_at=sa.func.coalesce(table.c.first_accepted_at, sa.literal(now, table.c.done_at.type)),
+            first_accepted_at=sa.func.coalesce(
+                table.c.first_accepted_at, sa.literal(now, table.c.done_at.type)
+            ),
             last_accepted_at=now,
         )
     )

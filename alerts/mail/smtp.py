@@ -139,14 +139,13 @@ class Connection:
         """Says goodbye, briefly; a server that does not answer is left without."""
         try:
             await asyncio.wait_for(self._client.quit(), timeout=2)
-        except (aiosmtplib.SMTPException, OSError, asyncio.TimeoutError):
+        except (TimeoutError, aiosmtplib.SMTPException, OSError):
             self.close()
 
     def close(self) -> None:
         """Drops the connection at once; nothing buffered is flushed."""
-        transport = self._client.transport
-        if transport is not None:
-            transport.abort()
+        if isinstance(self._client.transport, asyncio.WriteTransport):
+            self._client.transport.abort()
         self._client.close()
 
     async def _envelope(self, mail: Mail) -> Replied | None:
@@ -171,9 +170,7 @@ class Connection:
         return None
 
     async def _command(self, command: bytes) -> SMTPResponse:
-        return await self._client.execute_command(
-            command, timeout=self._server.reply_timeout.total_seconds()
-        )
+        return await self._client.execute_command(command, timeout=self._server.reply_timeout.total_seconds())
 
     async def _content(self, mail: Mail) -> SMTPResponse:
         """Writes the content piece by piece behind the fence, and waits for the reply to the final dot."""

@@ -46,10 +46,9 @@ class Transport:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def ready(self) -> None:
-        """Waits until the relay is not known to be out of reach: nobody is opened for it meanwhile."""
-        while (wait := self._down_until - monotonic()) > 0:
-            await asyncio.sleep(wait)
+    def down_for(self) -> float:
+        """Seconds until a relay that is out of reach is asked again; nobody is opened for it meanwhile."""
+        return max(0.0, self._down_until - monotonic())
 
     async def close(self) -> None:
         """Ends all connections; mails still waiting are told that they were not sent."""

@@ -1,0 +1,78 @@
+"""From openings to mails: each variant is rendered once, stored, and stamped for its readers."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlmodel import Session
+
+from alerts.audience.tokens import Keys, Purpose, make, message_id
+from alerts.db import Database, clock
+from alerts.dispatch import content
+from alerts.dispatch.outbox import Choice, Opening
+from alerts.failpoints import reach
+from alerts.mail.compose import Headers, Prepared, compose, pack, prepare, unpack
+from alerts.mail.render import Rendered, Renderer, SiteView
+
+_CACHED_VARIANTS = 64
+
+
+def site_headers(site: SiteView, released_at: datetime) -> Headers:
+    """Gives what the head of each of a site's alert mails says; its Date is the alert's release."""
+    domain = site.sender.rpartition("@")[2]
+    return Headers(
+        sender_name=site.sender_name,
+        sender=site.sender,
+        date=released_at,
+        list_id=f"alerts.{domain}",
+        list_name=site.name,
+        base_url=site.base_url,
+    )
+
+
+class Composer:
+    """Makes the mails of a chunk; keeps the last prepared variants, so that a batch renders nothing."""
+
+    def __init__(self, database: Database, renderer: Renderer, site: SiteView, keys: Keys) -> None:
+        self._db = database
+        self._renderer = renderer
+        self._site = site
+        self._keys = keys
+        self._prepared: OrderedDict[tuple[int, str], Prepared] = OrderedDict()
+
+    async def prepare(self, alert_id: int, openings: Sequence[Opening]) -> Mapping[str, Prepared]:
+        """Gives the prepared bytes of each variant the openings need, committed before they are used."""
+        choices = {opening.variant: opening.choice for opening in openings}
+        missing = [variant for variant in choices if (alert_id, variant) not in self._prepared]
+        if missing:
+            known = await self._db.run(content.stored, alert_id, missing)
+            for variant in missing:
+                packed = known.get(variant) or await self._render(alert_id, variant, choices[variant])
+                self._keep(alert_id, variant, unpack(packed))
+        return {variant: self._prepared[alert_id, variant] for variant in choices}
+
+    def stamp(self, alert_id: int, opening: Opening, prepared: Prepared) -> bytes:
+        """Gives one reader's mail; Refused when the address cannot stand on the wire."""
+        return compose(
+            prepared,
+            opening.address,
+            message_id(self._keys, alert_id, opening.subscriber_id),
+            make(self._keys, Purpose.MANAGE, opening.subscriber_id, alert_id, opening.key_id),
+        )
+
+    async def _render(self, alert_id: int, variant: str, choice: Choice) -> bytes:
+        loaded = await self._db.run(content.load, alert_id)
+        rendered = self._renderer.render(loaded.view(choice))
+        packed = pack(prepare(rendered, site_headers(self._site, loaded.released_at)))
+        kept = await self._db.run(_store, alert_id, variant, rendered, packed)
+        reach("body.committed")
+        return kept
+
+    def _keep(self, alert_id: int, variant: str, prepared: Prepared) -> None:
+        self._prepared[alert_id, variant] = prepared
+        while len(self._prepared) > _CACHED_VARIANTS:
+            self._prepared.popitem(last=False)
+
+
+def _store(session: Session, alert_id: int, variant: str, rendered: Rendered, packed: bytes) -> bytes:
+    return content.store(session, alert_id, variant, rendered, packed, clock(session))
