@@ -164,7 +164,7 @@ def _hole_not_in(context: str) -> str:
 def _shown(entry: EntryView, story: Story, released_at: datetime) -> ShownEntry:
     title = clip(clean(entry.title), _TITLE_LIMIT)
     words = clean(entry.text) or clean(story.text)
-    is_whole = words == title  # a feed that gives its headline as text, too
+    has_more = words != title  # some feeds give the headline as the text, too
     return ShownEntry(
         headline=title or clip(words, _MADE_TITLE_LIMIT),
         is_untitled=_only_begins(title, words),
@@ -172,8 +172,8 @@ def _shown(entry: EntryView, story: Story, released_at: datetime) -> ShownEntry:
         author=clip(clean(entry.author), _NAME_LIMIT),
         source=clip(clean(entry.source), _NAME_LIMIT),
         published_at=entry.published_at or released_at,
-        html=Markup("" if is_whole else story.html),  # noqa: S704 - `tidy` wrote it from nh3's output
-        text="" if is_whole else story.text,
+        html=Markup(story.html if has_more else ""),  # noqa: S704 - `tidy` wrote it from nh3's output
+        text=story.text if has_more else "",
         is_cut=story.is_cut,
         is_key_event=entry.is_key_event is True,
     )

@@ -53,11 +53,16 @@ class Templates:
         self.of(_SOURCE_LANGUAGE)
 
     def locale(self, language: str) -> Locale:
-        """Gives the locale for a language such as `de` or `pt-BR`; English for what is none."""
+        """Gives the locale of a language such as `de` or `pt-BR` that we have words in, else English.
+
+        Dates and lists then speak the same language as the sentences around them.
+        """
         try:
-            return Locale.parse(language.replace("-", "_"))
-        except (ValueError, TypeError, UnknownLocaleError):
+            locale = Locale.parse(language.replace("-", "_"))
+        except (ValueError, UnknownLocaleError):
             return _SOURCE_LANGUAGE
+        is_known = locale.language == _SOURCE_LANGUAGE.language or self._paths(locale)
+        return locale if is_known else _SOURCE_LANGUAGE
 
     def of(self, locale: Locale) -> Mapping[str, Template]:
         """Gives the templates by name; two threads that ask at once may both load, with the same result."""
@@ -74,16 +79,21 @@ class Templates:
             raise ConfigError(f"A mail template cannot be read: {place}: {error}") from error
 
     def _translations(self, locale: Locale) -> gettext.NullTranslations:
-        """Gives the words of all catalogs for `locale`, a site's own before ours, a region's before its language's."""
         found = gettext.NullTranslations()
-        for language in dict.fromkeys((locale.language, str(locale))):
-            for folder in reversed(self._catalogs):
-                path = folder / language / "LC_MESSAGES" / "alerts.po"
-                if path.is_file():
-                    catalog = _compiled(path)
-                    catalog.add_fallback(found)
-                    found = catalog
+        for path in reversed(self._paths(locale)):
+            catalog = _compiled(path)
+            catalog.add_fallback(found)
+            found = catalog
         return found
+
+    def _paths(self, locale: Locale) -> list[Path]:
+        """Gives the catalogs for `locale`, the first to be asked first: a region's, then a site's own."""
+        paths = [
+            folder / language / "LC_MESSAGES" / "alerts.po"
+            for language in dict.fromkeys((str(locale), locale.language))
+            for folder in self._catalogs
+        ]
+        return [path for path in paths if path.is_file()]
 
 
 def _environment(
@@ -107,7 +117,10 @@ def _environment(
     environment.filters["wrap"] = wrap
     environment.filters["sentence"] = lambda items: format_list(list(items), locale=locale)
     environment.filters["day"] = lambda at: format_date(_utc(at), "long", locale=locale)
-    environment.filters["clock"] = lambda at: format_time(_utc(at), "short", locale=locale)
+    # Some fonts in mail programs have no narrow space, and show none.
+    environment.filters["clock"] = lambda at: format_time(_utc(at), "short", locale=locale).replace(
+        "\u202f", "\u00a0"
+    )
     return environment
 
 
