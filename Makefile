@@ -52,7 +52,7 @@ format: $(VENV)/.checked
 	$(BIN)/ruff format .
 
 chaos: $(VENV)/.tested
-	$(BIN)/python -m tests.chaos $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist

@@ -5,7 +5,6 @@ opens up the permissions of every folder above its data. PostgreSQL refuses to r
 as `nobody`, in a folder that only `nobody` may enter, and listens on a socket in that folder alone.
 """
 
-import ctypes
 import importlib.util
 import itertools
 import os
@@ -13,7 +12,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +20,11 @@ from pathlib import Path
 import psycopg
 
 from alerts.db import Database, upgrade
+from fakes.process import dying_with_parent
 
 TEMPLATE = "alerts_template"
 _NOBODY = 65534
 _START_SECONDS = 60
-_PR_SET_PDEATHSIG = 1
 _SOCKET_PATH_LIMIT = 107
 _SOCKET_NAME_LENGTH = len("/alerts-pg-12345678/.s.PGSQL.5432.lock")
 _SETTINGS = {
@@ -177,13 +175,8 @@ def _start(bin_folder: Path, folder: Path, user: int | None) -> subprocess.Popen
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C in the terminal ends the tests first, and they end the server
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
+            preexec_fn=dying_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - it only calls the kernel
         )
-
-
-def _die_with_parent() -> None:
-    # After the change of user, which would clear it.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _await(running: Server, process: subprocess.Popen[bytes], log: Path) -> None:

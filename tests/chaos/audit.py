@@ -1,0 +1,162 @@
+"""From the sink's log to a verdict: pure, so that it can be shown to turn red."""
+
+import json
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+_DYING_SECONDS = 1.0  # the sink sees all of a dead process's connections close within this
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One death of the daemon; `at` is monotonic time, before the next daemon was started."""
+
+    at: float
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    connection: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    connection: int
+    at: float
+    is_in_flight: bool  # a mail stood between its 354 and its reply
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    connection: int
+    at: float
+    rcpt: str
+    sha256: str
+    message_id: str
+    mark: int
+
+
+Line = Opened | Closed | Accepted
+
+
+def parse(text: str) -> Line:
+    """Reads one line of the sink's log."""
+    facts: dict[str, Any] = json.loads(text)
+    kinds: dict[str, type[Line]] = {"open": Opened, "close": Closed, "mail": Accepted}
+    return kinds[facts.pop("kind")](**facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of every mail owed; `problems` is empty when all promises were kept."""
+
+    readers: int
+    owed: int
+    accepted: int
+    kills: int
+    counted: int  # kills with a mail in flight
+    lost: int
+    repeated: int
+    worst_repeated: int  # by one kill
+    connections: int  # open at that kill
+    is_byte_identical: bool
+    unexpected: int
+    by_point: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def audit(
+    lines: Iterable[Line],
+    kills: Sequence[Kill],
+    owed: Mapping[int, frozenset[str]],
+    problems: Sequence[str] = (),
+) -> Report:
+    """Compares the log with what was owed, `{mark: addresses}`, and lays each repeat at its kill's door.
+
+    `problems` are those known already; the report has them too.
+    """
+    opened: dict[int, float] = {}
+    closed: list[Closed] = []
+    copies: dict[tuple[int, str], list[Accepted]] = defaultdict(list)
+    for line in lines:
+        match line:
+            case Opened():
+                opened[line.connection] = line.at
+            case Closed():
+                closed.append(line)
+            case Accepted():
+                copies[line.mark, line.rcpt].append(line)
+    times = [kill.at for kill in kills]
+    life = {connection: bisect_right(times, at) for connection, at in opened.items()}
+
+    deaths = _deaths(closed, life, len(kills))
+    repeats, causeless = _repeats(copies.values(), life)
+    counted = [number for number, death in enumerate(deaths) if any(each.is_in_flight for each in death)]
+    expected = {(mark, address) for mark, addresses in owed.items() for address in addresses}
+    worst = max(range(len(kills)), key=lambda number: repeats[number], default=None)
+    differing = sum(len({(each.sha256, each.message_id) for each in same}) > 1 for same in copies.values())
+    lost, unexpected = len(expected - copies.keys()), len(copies.keys() - expected)
+
+    found = [
+        f"kill {number + 1} ({kills[number].how}): {repeats[number]} repeated, {len(death)} connections were open"
+        for number, death in enumerate(deaths)
+        if repeats[number] > len(death)
+    ]
+    found += [
+        f"{count} {what}"
+        for count, what in (
+            (lost, "mails lost"),
+            (causeless, "mails repeated though no kill stood between"),
+            (differing, "mails whose copies differ"),
+            (unexpected, "mails to somebody who was owed none"),
+        )
+        if count
+    ]
+    return Report(
+        readers=len(set().union(*owed.values())),
+        owed=len(expected),
+        accepted=sum(map(len, copies.values())),
+        kills=len(kills),
+        counted=len(counted),
+        lost=lost,
+        repeated=repeats.total() + causeless,
+        worst_repeated=0 if worst is None else repeats[worst],
+        connections=0 if worst is None else len(deaths[worst]),
+        is_byte_identical=not differing,
+        unexpected=unexpected,
+        by_point=Counter(kills[number].how for number in counted),
+        problems=(*problems, *found),
+    )
+
+
+def _deaths(closed: Sequence[Closed], life: Mapping[int, int], kills: int) -> list[list[Closed]]:
+    """The connections that each kill cut: those of its daemon that closed together, last."""
+    by_life: dict[int, list[Closed]] = defaultdict(list)
+    for each in closed:
+        by_life[life[each.connection]].append(each)
+    deaths = []
+    for number in range(kills):
+        of_life = by_life[number]
+        last = max((each.at for each in of_life), default=0.0)
+        deaths.append([each for each in of_life if last - each.at <= _DYING_SECONDS])
+    return deaths
+
+
+def _repeats(copies: Iterable[Sequence[Accepted]], life: Mapping[int, int]) -> tuple[Counter[int], int]:
+    """Counts repeats by the kill that ended the life of the copy before; and those with no kill between."""
+    repeats: Counter[int] = Counter()
+    causeless = 0
+    for same in copies:
+        lives = sorted(life[each.connection] for each in same)
+        for before, after in pairwise(lives):
+            if before == after:
+                causeless += 1
+            else:
+                repeats[before] += 1
+    return repeats, causeless

@@ -1,0 +1,256 @@
+"""Kills the daemon while it mails, again and again, and says from the sink's log what that did.
+
+A run is a list of blows: at a random moment, or at a named point of the daemon's own (`alerts.failpoints`).
+Before each there is mail to send, and after the last the daemon must finish everything by itself.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlmodel import col, select
+
+import build
+from alerts import failpoints
+from alerts.db import Database, upgrade
+from alerts.models import Alert, AlertState
+from chaos.audit import Accepted, Kill, Line, Report, audit
+from chaos.blog import Blog
+from chaos.processes import Sink, Site
+
+EVERYONE, FEW = "everyone", "few"
+_ADDRESSES_OF_FEW = 100
+_LITTLE = 3000  # mails left at which there is too little to kill in the middle of
+_PATIENCE = 60
+_LOOK_SECONDS = 0.01
+# The last pass at which a point may end the process, by what the point stands beside: mails pass by the
+# thousand, batches and alerts do not.
+_MOST_PASSES = {
+    "smtp": 1500,
+    "journal": 1500,
+    "open": 6,
+    "record": 6,
+    "claim": 3,
+    "close": 2,
+    "announce": 1,
+    "body": 1,
+    "fold": 1,
+}
+# The first mails after a kill are those it left in doubt. A second doubt is final by design, so a blow
+# that may hit the same mail again would find a mail "lost" that the ledger calls unknown.
+_LEAST_PASSES = {"smtp": 50, "journal": 50}
+
+
+class Stalled(Exception):
+    """The daemon stopped, or does nothing more; the text has its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtRandom:
+    """A blow from outside, so many seconds after mail began to flow."""
+
+    seconds: float
+    how: str = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class AtPoint:
+    """A blow from inside, at the n-th pass of a named point."""
+
+    how: str
+    passes: int
+
+
+Blow = AtRandom | AtPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    database: str  # a URL
+    readers: int
+    blows: Sequence[Blow]
+    delay: float = 0.002  # seconds the sink takes for a mail
+    pipelining: bool = True
+    tell: Callable[[str], None] = lambda _: None
+
+
+def blows(kills: int, points: Sequence[str], seed: int) -> list[Blow]:
+    """Makes a run's blows: so many at random moments, and each named point once, mixed."""
+    dice = random.Random(seed)
+    made: list[Blow] = [AtRandom(dice.uniform(0.02, 0.8)) for _ in range(kills)]
+    made += [at_point(name, dice) for name in points]
+    dice.shuffle(made)
+    return made
+
+
+def at_point(name: str, dice: random.Random) -> AtPoint:
+    stage = name.partition(".")[0]
+    return AtPoint(name, dice.randint(_LEAST_PASSES.get(stage, 1), _MOST_PASSES.get(stage, 1)))
+
+
+def all_points() -> tuple[str, ...]:
+    return failpoints.NAMES
+
+
+def run(plan: Plan, folder: Path) -> Report:
+    """Plays the plan to its end; raises Stalled when the daemon does not get on by itself."""
+    database = Database(plan.database)
+    try:
+        with Sink(folder, plan.delay, pipelining=plan.pipelining) as sink, Blog() as blog:
+            stage = _Stage(
+                plan, sink, blog, Site(folder, plan.database, sink.port), _people(database, plan, blog.url)
+            )
+            with stage.closing():
+                stage.baseline()
+                for blow in plan.blows:
+                    stage.strike(blow)
+                stage.finish(database)
+            return stage.report()
+    finally:
+        database.close()
+
+
+def _people(database: Database, plan: Plan, url: str) -> dict[str, frozenset[str]]:
+    """Writes the feed, the topics and their readers; gives each topic's addresses by its word."""
+    upgrade(database)
+    now = datetime.now(UTC)
+    with database.begin() as session:
+        build.a_feed(
+            session,
+            url=url,
+            now=now,
+            baselined_at=None,
+            interval=timedelta(seconds=1),
+            ttl=timedelta(days=1),
+            flood_limit=1000,
+        )
+        for word, count in ((EVERYONE, plan.readers), (FEW, _ADDRESSES_OF_FEW)):
+            topic = build.a_topic(session, word, now=now, words_in=[word])
+            build.readers(session, count, topic, now=now, prefix=word)
+    return {
+        word: frozenset(f"{word}{number}@example.org" for number in range(1, count + 1))
+        for word, count in ((EVERYONE, plan.readers), (FEW, _ADDRESSES_OF_FEW))
+    }
+
+
+class _Stage:
+    """A run in progress."""
+
+    def __init__(
+        self, plan: Plan, sink: Sink, blog: Blog, site: Site, people: dict[str, frozenset[str]]
+    ) -> None:
+        self._plan = plan
+        self._sink = sink
+        self._blog = blog
+        self._site = site
+        self._people = people
+        self._kills: list[Kill] = []
+        self._lines: list[Line] = []
+        self._owed: dict[int, frozenset[str]] = {}
+        self._left: set[tuple[int, str]] = set()
+        self._problems: list[str] = []
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._site.close()
+
+    def baseline(self) -> None:
+        """Lets the daemon see the page as it was before the story: the first poll mails nobody."""
+        self._site.start()
+        if not self._blog.wait_for_polls(2, _PATIENCE):  # the second poll comes after the first was stored
+            raise Stalled(f"the page was not polled twice\n{self._site.last_words()}")
+        self._site.drain()
+
+    def strike(self, blow: Blow) -> None:
+        """Kills one daemon, and waits until the sink has seen it die."""
+        match blow:
+            case AtRandom():
+                at = self._strike_from_outside(blow)
+            case AtPoint():
+                at = self._strike_from_inside(blow)
+        self._kills.append(Kill(at, blow.how))
+        self._wait(lambda: self._sink.status.connections == 0, "the dead daemon's connections stay open")
+        self._plan.tell(
+            f"{len(self._kills)} of {len(self._plan.blows)} kills, {blow.how}, {len(self._left)} left"
+        )
+
+    def finish(self, database: Database) -> None:
+        """Lets a last daemon send what is left, settle what is in doubt, and end when asked to."""
+        self._site.start()
+        self._wait(
+            lambda: not self._count_left(), "mail is owed, and none goes out", is_getting_on=self._count_left
+        )
+        self._wait(lambda: _is_all_done(database), "the ledger has alerts that are not done")
+        if status := self._site.drain():
+            self._problems.append(f"the daemon ended with status {status} when asked to")
+
+    def report(self) -> Report:
+        self._lines += self._sink.news()
+        return audit(self._lines, self._kills, self._owed, self._problems)
+
+    def _strike_from_outside(self, blow: AtRandom) -> float:
+        if self._count_left() < _LITTLE:
+            self._publish(EVERYONE)
+        begun = self._sink.status.begun
+        self._site.start()
+        self._wait(lambda: self._sink.status.begun > begun, "no mail goes out")
+        time.sleep(blow.seconds)
+        if not self._count_left():
+            self._publish(EVERYONE)
+        self._wait(lambda: self._sink.status.is_in_flight, "no mail goes out")
+        return self._site.kill()
+
+    def _strike_from_inside(self, blow: AtPoint) -> float:
+        self._publish(EVERYONE if self._count_left() < _LITTLE else FEW)
+        self._site.start(f"{blow.how}:{blow.passes}")
+        deadline = time.monotonic() + _PATIENCE
+        while not self._site.killed_itself():
+            self._check_running()
+            if time.monotonic() > deadline or not self._count_left():
+                self._problems.append(f"the point {blow.how} was not passed {blow.passes} times")
+                return self._site.kill()
+            time.sleep(_LOOK_SECONDS)
+        return time.monotonic()
+
+    def _publish(self, word: str) -> None:
+        mark = self._blog.publish(word)
+        self._owed[mark] = self._people[word]
+        self._left |= {(mark, address) for address in self._people[word]}
+
+    def _count_left(self) -> int:
+        for line in self._sink.news():
+            self._lines.append(line)
+            if isinstance(line, Accepted):
+                self._left.discard((line.mark, line.rcpt))
+        return len(self._left)
+
+    def _wait(
+        self, holds: Callable[[], bool], complaint: str, is_getting_on: Callable[[], int] | None = None
+    ) -> None:
+        """Waits until `holds()`; the patience begins anew while the number of `is_getting_on` changes."""
+        before, deadline = None, time.monotonic() + _PATIENCE
+        while not holds():
+            now = is_getting_on() if is_getting_on else None
+            if now != before:
+                before, deadline = now, time.monotonic() + _PATIENCE
+            if time.monotonic() > deadline:
+                raise Stalled(f"{complaint} ({self._count_left()} left)\n{self._site.last_words()}")
+            time.sleep(_LOOK_SECONDS)
+
+    def _check_running(self) -> None:
+        if not self._site.is_running() and not self._site.killed_itself():
+            raise Stalled(f"the daemon ended by itself\n{self._site.last_words()}")
+
+
+def _is_all_done(database: Database) -> bool:
+    """Asks the ledger whether it still has anything in doubt; what was mailed is for the sink to say."""
+    finals = (AlertState.DONE, AlertState.CANCELLED)
+    with database.begin() as session:
+        return session.exec(select(Alert).where(col(Alert.state).not_in(finals)).limit(1)).first() is None
