@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, col, select
 
-from alerts.audience.tokens import Keys, address_hash
+from alerts.audience.tokens import address_hash
 from alerts.db import insert_or_ignore
 from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression
 
@@ -28,7 +28,7 @@ class Counted:
 
 def suppress(
     session: Session,
-    keys: Keys,
+    pepper: bytes,
     address_key: str,
     *,
     cause: str,
@@ -37,7 +37,8 @@ def suppress(
     now: datetime,
 ) -> bool:
     """Stops all mail to an address, known or not; the first cause stays. Says whether it is new."""
-    is_new = _insert(session, [_row(keys, address_key, cause, evidence, origin, now)])
+    is_new = not is_suppressed(session, pepper, address_key)
+    _insert(session, [_row(pepper, address_key, cause, evidence, origin, now)])
     reader = _reader(session, address_key)
     if reader is not None and not reader.suppressed:
         _mark(session, [_id(reader)], cause, origin, now)
@@ -48,7 +49,7 @@ def suppress(
 
 def suppress_many(
     session: Session,
-    keys: Keys,
+    pepper: bytes,
     found: Sequence[tuple[int, str]],
     *,
     cause: str,
@@ -69,15 +70,15 @@ def suppress_many(
     if not rows:
         return 0
     keyed = {id_: key for id_, key in rows if id_ is not None and key is not None}
-    _insert(session, [_row(keys, key, cause, evidence[id_], origin, now) for id_, key in keyed.items()])
+    _insert(session, [_row(pepper, key, cause, evidence[id_], origin, now) for id_, key in keyed.items()])
     _mark(session, [*keyed], cause, origin, now)
     _audit(session, "address.suppress", {"cause": cause, "count": len(keyed)}, origin, now)
     return len(keyed)
 
 
-def release(session: Session, keys: Keys, address_key: str, *, by: str, now: datetime) -> bool:
+def release(session: Session, pepper: bytes, address_key: str, *, by: str, now: datetime) -> bool:
     """Lets an address be mailed again; says whether it was suppressed."""
-    found = session.get(Suppression, address_hash(keys, address_key))
+    found = session.get(Suppression, address_hash(pepper, address_key))
     if found is None:
         return False
     session.delete(found)
@@ -89,14 +90,14 @@ def release(session: Session, keys: Keys, address_key: str, *, by: str, now: dat
     return True
 
 
-def is_suppressed(session: Session, keys: Keys, address_key: str) -> bool:
+def is_suppressed(session: Session, pepper: bytes, address_key: str) -> bool:
     """Whether an address must not be mailed."""
-    return bool(causes(session, keys, [address_key]))
+    return bool(causes(session, pepper, [address_key]))
 
 
-def causes(session: Session, keys: Keys, address_keys: Sequence[str]) -> Mapping[str, str]:
+def causes(session: Session, pepper: bytes, address_keys: Sequence[str]) -> Mapping[str, str]:
     """Gives the cause for each of the addresses that is suppressed."""
-    hashes = {address_hash(keys, key): key for key in address_keys}
+    hashes = {address_hash(pepper, key): key for key in address_keys}
     found = session.exec(
         select(Suppression.address_hash, Suppression.cause).where(col(Suppression.address_hash).in_(hashes))
     ).all()
@@ -114,10 +115,10 @@ def count(session: Session) -> list[Counted]:
 
 
 def _row(
-    keys: Keys, address_key: str, cause: str, evidence: str, origin: str, now: datetime
+    pepper: bytes, address_key: str, cause: str, evidence: str, origin: str, now: datetime
 ) -> dict[str, object]:
     return {
-        "address_hash": address_hash(keys, address_key),
+        "address_hash": address_hash(pepper, address_key),
         "cause": cause,
         "evidence": evidence,
         "origin": origin,
@@ -125,9 +126,8 @@ def _row(
     }
 
 
-def _insert(session: Session, rows: Sequence[dict[str, object]]) -> bool:
-    result = session.connection().execute(insert_or_ignore(session, _TABLE).values(rows))
-    return bool(result.rowcount)
+def _insert(session: Session, rows: Sequence[dict[str, object]]) -> None:
+    session.connection().execute(insert_or_ignore(session, _TABLE), rows)
 
 
 def _mark(session: Session, ids: Sequence[int], cause: str, by: str, now: datetime) -> None:

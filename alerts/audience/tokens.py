@@ -78,9 +78,9 @@ def derive(secret: bytes, old: Sequence[bytes]) -> Keys:
     )
 
 
-def address_hash(keys: Keys, address_key: str) -> str:
+def address_hash(pepper: bytes, address_key: str) -> str:
     """Gives the name under which a suppressed address is kept, also after its erasure."""
-    return hmac.digest(keys.pepper, address_key.encode(), "sha256").hex()
+    return hmac.digest(pepper, address_key.encode(), "sha256").hex()
 
 
 def message_id(keys: Keys, alert_id: int, subscriber_id: int) -> str:

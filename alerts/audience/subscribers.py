@@ -1,0 +1,319 @@
+"""Subscribers: one address each, what they follow, and the record of every choice.
+
+A subscription is never deleted: leaving sets `until`, so that a reader who left in the middle of an alert
+still ends in a recorded state. Each change writes the reader's history (`subscription_event`) and the audit;
+neither holds an address.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+import structlog
+from sqlmodel import Session, col, select
+
+from alerts.audience import suppressions
+from alerts.audience.addresses import Address, normalise
+from alerts.db import insert_or_ignore
+from alerts.errors import NotFound
+from alerts.models import (
+    Audit,
+    Frequency,
+    Subscriber,
+    SubscriberState,
+    Subscription,
+    SubscriptionEvent,
+    Topic,
+)
+
+log = structlog.get_logger()
+
+_SUBSCRIBER: sa.Table = Subscriber.__table__  # type: ignore[attr-defined]  # SQLModel does not type it
+_SUBSCRIPTION: sa.Table = Subscription.__table__  # type: ignore[attr-defined]
+_EVENT: sa.Table = SubscriptionEvent.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One subscription: the topic's slug, and from when to when."""
+
+    topic: str
+    frequency: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberView:
+    """A subscriber as they stand; `following` has what they left, too."""
+
+    id: int
+    address: str | None
+    language: str
+    state: str
+    suppressed: str
+    created_at: datetime
+    following: tuple[Followed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What became of addresses that signed up: subscriber ids in the order given, and how many are new."""
+
+    ids: tuple[int, ...]
+    new: int
+    suppressed: int
+
+
+def add(
+    session: Session, pepper: bytes, address: Address, *, language: str = "en", by: str, now: datetime
+) -> int:
+    """Signs an address up and gives the subscriber's id, the same one when it is known already.
+
+    An address that is suppressed stays so; one that left stays away until it follows something.
+    """
+    return add_many(session, pepper, [address], language=language, by=by, now=now).ids[0]
+
+
+def add_many(
+    session: Session,
+    pepper: bytes,
+    addresses: Sequence[Address],
+    *,
+    language: str = "en",
+    by: str,
+    now: datetime,
+) -> Signed:
+    """Signs addresses up, at most some thousands at once, as `add` does one."""
+    by_key = {each.key: each.address for each in addresses}
+    known = set(session.exec(select(Subscriber.address_key).where(col(Subscriber.address_key).in_(by_key))))
+    new = [key for key in by_key if key not in known]
+    causes = suppressions.causes(session, pepper, new)
+    rows = [
+        {
+            "address": by_key[key],
+            "address_key": key,
+            "language": language,
+            "state": SubscriberState.ACTIVE,
+            "suppressed": causes.get(key, ""),
+            "created_at": now,
+        }
+        for key in new
+    ]
+    if rows:
+        session.connection().execute(insert_or_ignore(session, _SUBSCRIBER), rows)
+        _audit(session, "subscriber.add", "subscribers", {"count": len(rows)}, by, now)
+    found = session.exec(
+        select(Subscriber.address_key, Subscriber.id, Subscriber.suppressed).where(
+            col(Subscriber.address_key).in_(by_key)
+        )
+    ).all()
+    ids = {key: _known(id_) for key, id_, _ in found}
+    return Signed(
+        ids=tuple(ids[each.key] for each in addresses),
+        new=len(rows),
+        suppressed=sum(bool(cause) for _, _, cause in found),
+    )
+
+
+def find(session: Session, address: str) -> int:
+    """Gives the id of the subscriber with this address; Refused when it is none, NotFound when unknown."""
+    key = normalise(address).key
+    found = session.exec(select(Subscriber.id).where(Subscriber.address_key == key)).first()
+    if found is None:
+        raise NotFound("No subscriber has this address (or it was erased).")
+    return found
+
+
+def show(session: Session, subscriber_id: int) -> SubscriberView:
+    """Gives one subscriber with all they follow or ever followed."""
+    reader = session.get(Subscriber, subscriber_id)
+    if reader is None:
+        raise _no_subscriber(subscriber_id)
+    return _views(session, [reader])[0]
+
+
+def list_page(
+    session: Session, *, after: int = 0, limit: int = 100, topic: str | None = None
+) -> list[SubscriberView]:
+    """Gives a page of subscribers by id, who are after the given one; of one topic, who follow it now."""
+    query = select(Subscriber).where(col(Subscriber.id) > after).order_by(col(Subscriber.id)).limit(limit)
+    if topic is not None:
+        followers = select(Subscription.subscriber_id).where(
+            Subscription.topic_id == _topic(session, topic), col(Subscription.until).is_(None)
+        )
+        query = query.where(col(Subscriber.id).in_(followers))
+    return _views(session, session.exec(query).all())
+
+
+def follow(
+    session: Session, subscriber_id: int, slug: str, frequency: Frequency, *, by: str, now: datetime
+) -> bool:
+    """Makes a reader follow a topic at a frequency, or changes the frequency; says whether that is news.
+
+    A change of frequency keeps `since`; who comes back after leaving starts anew.
+    """
+    reader = _locked(session, subscriber_id)
+    if reader.state == SubscriberState.ERASED:
+        raise NotFound(f"Subscriber {subscriber_id} was erased.")
+    topic_id = _topic(session, slug)
+    held = session.get(Subscription, (subscriber_id, topic_id))
+    if held is None:
+        held = Subscription(
+            subscriber_id=subscriber_id, topic_id=topic_id, frequency=frequency, since=now, chosen_at=now
+        )
+        kind = "follow"
+    elif held.until is not None:
+        held.frequency, held.since, held.chosen_at, held.until = frequency, now, now, None
+        kind = "follow"
+    elif held.frequency != frequency:
+        held.frequency, held.chosen_at = frequency, now
+        kind = "change"
+    else:
+        return False
+    reader.state = SubscriberState.ACTIVE
+    session.add_all([held, reader])
+    _record(session, subscriber_id, kind, topic_id, frequency, by, now)
+    return True
+
+
+def follow_many(
+    session: Session, ids: Sequence[int], slug: str, frequency: Frequency, *, by: str, now: datetime
+) -> int:
+    """Makes readers follow a topic, at most some thousands at once, as `follow` does one; counts the news."""
+    topic_id = _topic(session, slug)
+    asked = set(ids)
+    held = set(
+        session.exec(
+            select(Subscription.subscriber_id).where(
+                Subscription.topic_id == topic_id, col(Subscription.subscriber_id).in_(asked)
+            )
+        )
+    )
+    fresh = sorted(asked - held)
+    if fresh:
+        _take_back(session, fresh)
+        subscription = {"topic_id": topic_id, "frequency": frequency, "since": now, "chosen_at": now}
+        event = {"topic_id": topic_id, "kind": "follow", "detail": frequency, "by": by, "at": now}
+        rows = [{"subscriber_id": id_, **subscription} for id_ in fresh]
+        session.connection().execute(insert_or_ignore(session, _SUBSCRIPTION), rows)
+        session.connection().execute(sa.insert(_EVENT), [{"subscriber_id": id_, **event} for id_ in fresh])
+        detail = {"topic": slug, "frequency": frequency, "count": len(fresh)}
+        _audit(session, "subscriber.follow", "subscribers", detail, by, now)
+    changed = [follow(session, id_, slug, frequency, by=by, now=now) for id_ in sorted(held)]
+    return len(fresh) + sum(changed)
+
+
+def unsubscribe(session: Session, subscriber_id: int, slug: str | None, *, by: str, now: datetime) -> int:
+    """Ends one subscription, or all of them (None); gives how many it ended, none the second time."""
+    reader = _locked(session, subscriber_id)
+    current = _current(session, subscriber_id)
+    leaving = (
+        current if slug is None else [each for each in current if each.topic_id == _topic(session, slug)]
+    )
+    for each in leaving:
+        each.until = now
+        session.add(each)
+        _record(session, subscriber_id, "unsubscribe", each.topic_id, "", by, now)
+    if len(leaving) == len(current) and reader.state == SubscriberState.ACTIVE:
+        reader.state = SubscriberState.LEFT
+        session.add(reader)
+    return len(leaving)
+
+
+def erase(session: Session, subscriber_id: int, *, by: str, now: datetime) -> None:
+    """Forgets who a subscriber was; what was sent stays counted, a suppression stays known by its hash."""
+    reader = _locked(session, subscriber_id)
+    if reader.state == SubscriberState.ERASED:
+        return
+    for each in _current(session, subscriber_id):
+        each.until = now
+        session.add(each)
+    reader.address = reader.address_key = None
+    reader.state = SubscriberState.ERASED
+    session.add(reader)
+    _record(session, subscriber_id, "erase", None, "", by, now)
+
+
+def _locked(session: Session, subscriber_id: int) -> Subscriber:
+    query = select(Subscriber).where(Subscriber.id == subscriber_id).with_for_update()
+    reader = session.exec(query).first()
+    if reader is None:
+        raise _no_subscriber(subscriber_id)
+    return reader
+
+
+def _no_subscriber(subscriber_id: int) -> NotFound:
+    return NotFound(f"There is no subscriber {subscriber_id}.")
+
+
+def _topic(session: Session, slug: str) -> int:
+    found = session.exec(select(Topic.id).where(Topic.slug == slug)).first()
+    if found is None:
+        raise NotFound(f"There is no topic {slug}: `alerts topics list` names those there are.")
+    return found
+
+
+def _current(session: Session, subscriber_id: int) -> Sequence[Subscription]:
+    query = select(Subscription).where(
+        Subscription.subscriber_id == subscriber_id, col(Subscription.until).is_(None)
+    )
+    return session.exec(query).all()
+
+
+def _take_back(session: Session, ids: Sequence[int]) -> None:
+    """Makes readers active who had left everything."""
+    query = sa.update(Subscriber).where(
+        col(Subscriber.id).in_(ids), col(Subscriber.state) == SubscriberState.LEFT
+    )
+    session.exec(query.values(state=SubscriberState.ACTIVE))
+
+
+def _views(session: Session, readers: Sequence[Subscriber]) -> list[SubscriberView]:
+    query = (
+        select(Subscription, Topic.slug)
+        .join(Topic, col(Topic.id) == Subscription.topic_id)
+        .where(col(Subscription.subscriber_id).in_([reader.id for reader in readers]))
+        .order_by(Topic.slug)
+    )
+    following: dict[int, list[Followed]] = {}
+    for row, slug in session.exec(query):
+        followed = Followed(slug, row.frequency, row.since, row.until)
+        following.setdefault(row.subscriber_id, []).append(followed)
+    return [
+        SubscriberView(
+            id=_known(reader.id),
+            address=reader.address,
+            language=reader.language,
+            state=reader.state,
+            suppressed=reader.suppressed,
+            created_at=reader.created_at,
+            following=tuple(following.get(_known(reader.id), ())),
+        )
+        for reader in readers
+    ]
+
+
+def _known(subscriber_id: int | None) -> int:
+    assert subscriber_id is not None, "read from the table"
+    return subscriber_id
+
+
+def _record(
+    session: Session, subscriber_id: int, kind: str, topic_id: int | None, detail: str, by: str, now: datetime
+) -> None:
+    session.add(
+        SubscriptionEvent(
+            subscriber_id=subscriber_id, topic_id=topic_id, kind=kind, detail=detail, by=by, at=now
+        )
+    )
+    about = {"topic": topic_id, "detail": detail} if topic_id is not None else {}
+    _audit(session, f"subscriber.{kind}", f"subscriber:{subscriber_id}", about, by, now)
+
+
+def _audit(
+    session: Session, action: str, subject: str, detail: dict[str, object], by: str, now: datetime
+) -> None:
+    session.add(Audit(at=now, by=by, action=action, subject=subject, detail=detail))
+    log.info(action.replace(".", "_"), subject=subject, by=by, **detail)
