@@ -1,0 +1,148 @@
+"""From publishers' markup to what a mail may carry: plain text, and HTML of a short list of elements."""
+
+import html
+import re
+from collections.abc import Callable
+from urllib.parse import urljoin
+
+import nh3
+
+# No images: a mail of ours loads nothing from elsewhere.
+_ELEMENTS = {
+    "a", "b", "strong", "i", "em", "u", "s", "sub", "sup", "code", "pre", "p", "br", "hr", "ul", "ol", "li",
+    "blockquote", "h2", "h3", "h4", "table", "thead", "tbody", "tr", "th", "td",
+}  # fmt: skip
+_SCHEMES = {"http", "https", "mailto"}
+# Their content is not for reading.
+_DROPPED = {
+    "script", "style", "template", "noscript", "iframe", "object", "svg", "math", "title", "head", "textarea",
+    "select", "audio", "video", "canvas",
+}  # fmt: skip
+_BLOCKS = {
+    "p", "div", "li", "ul", "ol", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "table", "tr", "section",
+    "article", "header", "footer", "figure", "figcaption", "pre", "hr", "dl", "dt", "dd", "aside",
+}  # fmt: skip
+_CELLS = {"td", "th"}
+
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/?)>|<!--.*?-->|<!\[CDATA\[", re.DOTALL)
+_BLOCK_TAG = re.compile(
+    r"<(?:p|div|li|ul|ol|blockquote|h[1-6]|table|section|article|figure|pre|br|dl)\b", re.IGNORECASE
+)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_KEPT_TAG = re.compile(r"<(/?)([a-z0-9]+)>")
+# PostgreSQL takes no NUL, UTF-8 no lone surrogate, and no reader a control character or a zero-width space.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACE = re.compile(r"[^\S\n]+")
+_TITLE_LENGTH = 500
+_OPENING_LENGTH = 100
+
+
+def tidy(words: str) -> str:
+    """Drops what no database, mail or screen can carry; keeps tabs and line ends."""
+    return _UNPRINTABLE.sub("", _SURROGATE.sub("\ufffd", words))
+
+
+def as_html(raw: str) -> str:
+    """Gives HTML for what may be HTML, HTML escaped once more, or plain text with entities.
+
+    Double escaping is as common in the wild as none; a text with a real tag is taken at its word.
+    """
+    for markup in (raw, html.unescape(raw)):
+        if _TAG.search(markup):
+            return markup if _BLOCK_TAG.search(markup) else _with_paragraphs(markup)
+    return plain_as_html(html.unescape(raw))
+
+
+def plain_as_html(text: str) -> str:
+    """Gives HTML for plain text: a paragraph for each run of lines, a break for each line."""
+    paragraphs = [part.strip() for part in re.split(r"\n\s*\n", text.replace("\r\n", "\n")) if part.strip()]
+    return "".join(f"<p>{html.escape(part, quote=False).replace(chr(10), '<br>')}</p>" for part in paragraphs)
+
+
+def _with_paragraphs(markup: str) -> str:
+    """Gives text with inline elements only the paragraphs that its empty lines mean."""
+    parts = [part.strip() for part in re.split(r"(?:\r?\n[ \t]*){2,}", markup)]
+    return "".join(f"<p>{part}</p>" for part in parts if part)
+
+
+def sanitised(markup: str, base: str) -> str:
+    """Gives the HTML that a mail may carry: known elements, and web or mail links made absolute.
+
+    Empty when nothing is left to read.
+    """
+    cleaned = nh3.clean(
+        tidy(markup),
+        tags=_ELEMENTS,
+        clean_content_tags=_DROPPED,
+        attributes={"a": {"href"}},
+        attribute_filter=_absolute_links(base),
+        url_schemes=_SCHEMES,
+        link_rel=None,
+    ).strip()
+    return cleaned if plain(cleaned) else ""
+
+
+def plain(markup: str) -> str:
+    """Gives the words of HTML: paragraphs apart by an empty line, entities undone twice."""
+    # Sanitised first to bare elements without attributes, every tag has one exact shape.
+    bare = nh3.clean(tidy(markup), tags=_BLOCKS | _CELLS | {"br"}, clean_content_tags=_DROPPED, attributes={})
+    # A line end inside a paragraph is no line end in HTML, except that plain text given as HTML means it.
+    lines = bare if not _KEPT_TAG.search(bare) else re.sub(r"\s*\n\s*", " ", bare)
+    broken = _KEPT_TAG.sub(_as_space, lines)
+    return paragraphs(unescaped_twice(broken))
+
+
+def paragraphs(text: str) -> str:
+    """Gives text with single spaces, no space at a line's ends, and at most one empty line in a row."""
+    lines = [
+        _SPACE.sub(" ", line).strip()
+        for line in tidy(text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    ]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def one_line(raw: str, *, is_plain: bool = False) -> str:
+    """Gives a headline or a name as one line of plain text, cut at a length no headline needs.
+
+    `is_plain` says that its format declares plain text: what looks like a tag is words then.
+    """
+    text = unescaped_twice(raw) if is_plain else plain(as_html(raw))
+    text = " ".join(tidy(text).split())
+    return text if len(text) <= _TITLE_LENGTH else text[: _TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def opening(text: str) -> str:
+    """Gives the first sentence of a text, or its first words, to stand in for a headline that is not given."""
+    line = text.split("\n", 1)[0]
+    sentence = re.match(r".{10,}?[.!?…](?=\s|$)", line)
+    words = sentence[0] if sentence else line
+    if len(words) <= _OPENING_LENGTH:
+        return words
+    return words[:_OPENING_LENGTH].rsplit(" ", 1)[0].rstrip(" ,;:") + "…"
+
+
+def unescaped_twice(text: str) -> str:
+    """Undoes entities, and those that undoing brings to light."""
+    once = html.unescape(text)
+    return html.unescape(once) if _ENTITY.search(once) else once
+
+
+def _as_space(tag: re.Match[str]) -> str:
+    name = tag[2]
+    if name == "br":
+        return "\n"
+    if name in _CELLS:
+        return " "
+    return "\n" if name in {"li", "tr"} else "\n\n"
+
+
+def _absolute_links(base: str) -> Callable[[str, str, str], str | None]:
+    def resolve(_element: str, _attribute: str, value: str) -> str | None:
+        try:
+            link = urljoin(base, value.strip())
+        except ValueError:
+            return None
+        return link if link.partition(":")[0].lower() in _SCHEMES else None
+
+    return resolve
