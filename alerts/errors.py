@@ -1,5 +1,7 @@
 """The one tree of errors: what a caller may do about each is said in its class."""
 
+from datetime import timedelta
+
 
 class AlertsError(Exception):
     """Something a person can act on; its text says what to do and names no reader's data."""
@@ -36,9 +38,17 @@ class Conflict(AlertsError):
 
 
 class FetchFailed(AlertsError):
-    """A feed could not be fetched this time; a later poll may succeed."""
+    """A feed could not be fetched this time; a later poll may succeed, no sooner than `retry_after`."""
 
     exit_code = 5
+
+    def __init__(self, text: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class Gone(FetchFailed):
+    """The server says that a feed is gone for good; polling it again is pointless."""
 
 
 class LeaseLost(AlertsError):

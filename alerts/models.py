@@ -146,6 +146,7 @@ class Entry(SQLModel, table=True):
     is_key_event: bool | None = None
     key_event_by: str = ""  # feed, block, words, operator
     is_baseline: bool = False
+    is_held: bool = False  # stored while the flood guard held its feed; waits for a person
     first_seen_at: datetime
     last_seen_at: datetime
     # Set once, in the announcing transaction: an entry is announced at most once.

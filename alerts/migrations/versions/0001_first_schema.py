@@ -185,6 +185,7 @@ def upgrade() -> None:
     sa.Column('is_key_event', sa.Boolean(), nullable=True),
     sa.Column('key_event_by', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('is_baseline', sa.Boolean(), nullable=False),
+    sa.Column('is_held', sa.Boolean(), nullable=False),
     sa.Column('first_seen_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
     sa.Column('last_seen_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
     sa.Column('first_alert_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
