@@ -110,10 +110,10 @@ def _phrase(text: str) -> list[str]:
 
 
 def _encoded_words(text: str) -> list[str]:
-    """Gives RFC 2047 encoded words, each of whole characters, in whichever of Q and B is shorter."""
+    """Gives RFC 2047 encoded words of whole characters: in Q where half of it can be read, else in B."""
     characters = [character.encode() for character in text]
     quoted = [_quoted(character) for character in characters]
-    if sum(map(len, quoted)) * 3 <= len(text.encode()) * 4:
+    if sum(len(each) == 1 for each in quoted) * 2 >= len(text):
         return [f"=?utf-8?q?{''.join(run)}?=" for run in _runs(quoted, _ENCODED_LIMIT)]
     runs = _runs(characters, _BYTES_LIMIT)
     return [f"=?utf-8?b?{base64.b64encode(b''.join(run)).decode('ascii')}?=" for run in runs]
