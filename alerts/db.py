@@ -52,10 +52,12 @@ class Database:
     def __init__(self, url: str, *, threads: int = 4) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url, threads)
         # SQLite has one writer at a time anyway: a single thread queues instead of spinning on the lock.
         self._threads = ThreadPoolExecutor(1 if self.is_sqlite else threads, thread_name_prefix="db")
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -78,7 +80,7 @@ class Database:
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, transaction)
 
-    def on_wake(self, listener: Callable[[], None]) -> None:
+    def on_wake(self, listener: Callable[[], object]) -> None:
         """Calls `listener`, from any thread, after each commit in this process that announced work."""
         self._listeners.append(listener)
 
@@ -111,6 +113,17 @@ def insert_or_ignore(session: Session, table: sa.Table) -> Any:
     from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415 - one dialect at a time
 
     return sqlite_insert(table).on_conflict_do_nothing()
+
+
+def prepare(database: Database) -> None:
+    """Makes a SQLite site ready to use, its folder and schema included; checks the schema of PostgreSQL.
+
+    Many processes share a PostgreSQL site, so there a person says when it is upgraded.
+    """
+    if database.is_sqlite:
+        upgrade(database)
+    else:
+        check_schema(database)
 
 
 def upgrade(database: Database) -> None:

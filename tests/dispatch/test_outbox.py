@@ -95,7 +95,11 @@ def test_every_reader_owed_is_opened_once_and_the_alert_is_done(db: Database) ->
         assert set(states(session, alert).values()) == {DeliveryState.ACCEPTED}
         row = session.get_one(Alert, alert)
         assert (row.state, row.done_at, row.first_accepted_at) == (AlertState.DONE, NOW, NOW)
-        assert [batch.owed for batch in session.exec(select(Batch).order_by(col(Batch.first_id)))] == [10, 10, 5]
+        assert [batch.owed for batch in session.exec(select(Batch).order_by(col(Batch.first_id)))] == [
+            10,
+            10,
+            5,
+        ]
         assert claim(session) is None
 
 

@@ -1,0 +1,300 @@
+"""The line's second half, whole: from a released alert to receipts in the ledger, over real SMTP."""
+
+import asyncio
+import email
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import Session, col, select
+
+from alerts.audience.tokens import derive
+from alerts.db import Database
+from alerts.dispatch.announce import announce_entry, announce_key_event
+from alerts.dispatch.compose import Composer
+from alerts.dispatch.deliver import Deliverer, Settings
+from alerts.dispatch.explain import explain
+from alerts.dispatch.journal import Journals
+from alerts.mail.render import Renderer, SiteView
+from alerts.mail.smtp import Server
+from alerts.mail.transports import Transport
+from alerts.models import (
+    Alert,
+    AlertState,
+    Delivery,
+    DeliveryState,
+    Entry,
+    Frequency,
+    Subscriber,
+    Subscription,
+)
+from build import a_feed, a_reader, a_topic, an_entry, readers
+from fakes.smtp import Drop, Point, Reply, ScriptedServer, StartSmtp
+
+KEYS = derive(b"s" * 32, [])
+SITE = SiteView("Harbour News", "https://news.example", "Harbour News", "alerts@example.org", "", "")
+SETTINGS = Settings(
+    worker="test",
+    envelope_sender="bounce@example.org",
+    keys=KEYS,
+    lease=timedelta(seconds=30),
+    batch=50,
+    parallel=2,
+    retry_first=timedelta(milliseconds=50),
+    retry_most=timedelta(seconds=1),
+)
+
+
+@asynccontextmanager
+async def delivering(
+    db: Database, server: ScriptedServer, folder: Path, **changes: Any
+) -> AsyncIterator[Deliverer]:
+    """A deliverer at work for the length of the block."""
+    at = Server(
+        name="main",
+        host=server.host,
+        port=server.port,
+        tls="none",
+        username="",
+        password="",
+        connections=4,
+        connect_timeout=timedelta(seconds=5),
+        reply_timeout=timedelta(seconds=5),
+        final_timeout=timedelta(seconds=5),
+    )
+    transport = Transport(at)
+    stop = asyncio.Event()
+    settings = replace(SETTINGS, **changes)
+    with Journals(folder / "journal", settings.worker) as journals:
+        deliverer = Deliverer(db, transport, Composer(db, Renderer(SITE, []), SITE, KEYS), journals, settings)
+        db.on_wake(partial(asyncio.get_running_loop().call_soon_threadsafe, deliverer.wake))
+        task = asyncio.create_task(deliverer.run(stop))
+        try:
+            yield deliverer
+        finally:
+            stop.set()
+            deliverer.wake()
+            await task
+            await transport.close()
+
+
+async def until(db: Database, holds: Callable[[Session], bool]) -> None:
+    """Returns once the ledger says so; there is no event to await in another connection's transaction."""
+    async with asyncio.timeout(20):
+        while not await db.run(holds):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
+
+
+def all_done(session: Session) -> bool:
+    return set(session.exec(select(Alert.state)).all()) == {AlertState.DONE}
+
+
+def announce(db: Database, count: int, **entry: Any) -> tuple[int, int, list[int]]:
+    """Writes an entry that `count` readers follow, and announces it now; gives entry, topic and readers."""
+    now = datetime.now(UTC)
+    with db.begin() as session:
+        topic = a_topic(session, title="The harbour")
+        ids = readers(session, count, topic)
+        entry_id = an_entry(session, a_feed(session), now=now, **entry)
+        announce_entry(session, entry_id, now)
+    return entry_id, topic, ids
+
+
+def rows(db: Database) -> Sequence[Delivery]:
+    with db.begin() as session:
+        return session.exec(select(Delivery).order_by(col(Delivery.subscriber_id))).all()
+
+
+async def test_each_follower_gets_the_entry_once(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    _, _, ids = announce(db, 130, title="The ferry is in", text="It came in at noon.")
+    async with delivering(db, server, tmp_path):
+        await until(db, all_done)
+    assert sorted(mail.rcpt for mail in server.accepted) == sorted(
+        f"reader{n}@example.org" for n in range(1, 131)
+    )
+    assert [row.state for row in rows(db)] == [DeliveryState.ACCEPTED] * len(ids)
+    assert server.violations == []
+    assert list((tmp_path / "journal").iterdir()) == [], "a clean end leaves no journal"
+    mail = email.message_from_bytes(server.accepted[0].content)
+    assert mail["To"] == server.accepted[0].rcpt
+    assert "The ferry is in" in str(mail["Subject"])
+
+
+async def test_an_announcement_is_mailed_at_once_not_at_the_next_poll(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    async with delivering(db, server, tmp_path):
+        announce(db, 1)
+        await server.wait_until(lambda: len(server.accepted) == 1)
+
+
+async def test_what_is_refused_deferred_or_dead_ends_in_its_own_state(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    script = server.script
+    script.on(Point.RCPT, Reply.of(550, "5.1.1 no such user here"), recipient="reader1@*")
+    script.on(Point.RCPT, Reply.of(451, "4.3.0 try again later"), recipient="reader2@*", times=2)
+    script.on(Point.CONTENT, Reply.of(552, "5.3.4 message too big"), recipient="reader3@*")
+    announce(db, 4)
+    async with delivering(db, server, tmp_path):
+        await until(db, all_done)
+    one, two, three, four = rows(db)
+    assert (one.state, one.code) == (DeliveryState.REFUSED, 550)
+    assert (two.state, two.attempts) == (DeliveryState.ACCEPTED, 3)
+    assert three.state == DeliveryState.REFUSED
+    assert four.state == DeliveryState.ACCEPTED
+    with db.begin() as session:
+        suppressed = session.exec(select(Subscriber.id).where(Subscriber.suppressed != "")).all()
+    assert list(suppressed) == [one.subscriber_id]
+
+
+async def test_a_mail_in_doubt_is_sent_once_more_with_the_same_bytes(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    server.script.on(Point.CONTENT, Drop(is_accepted=True), recipient="reader2@*", times=1)
+    announce(db, 3)
+    async with delivering(db, server, tmp_path):
+        await until(db, all_done)
+    twice = [mail.content for mail in server.accepted if mail.rcpt == "reader2@example.org"]
+    assert len(twice) == 2
+    assert len(set(twice)) == 1
+    assert len(server.accepted) == 4
+    assert [row.doubts for row in rows(db)] == [0, 1, 0]
+
+
+async def test_a_second_doubt_is_final(db: Database, smtp_server: StartSmtp, tmp_path: Path) -> None:
+    server = await smtp_server()
+    server.script.on(Point.CONTENT, Drop(), recipient="reader1@*")
+    announce(db, 1)
+    async with delivering(db, server, tmp_path):
+        await until(db, all_done)
+    (row,) = rows(db)
+    assert (row.state, row.doubts, len(server.received)) == (DeliveryState.UNKNOWN, 2, 2)
+
+
+async def test_a_relay_that_comes_back_gets_what_is_owed(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    await server.stop()
+    announce(db, 20)
+    async with delivering(db, server, tmp_path):
+        await until(db, lambda session: len(session.exec(select(Delivery)).all()) > 0)
+        await server.start()
+        await until(db, all_done)
+    assert len(server.accepted) == 20
+    assert {row.doubts for row in rows(db)} == {0}
+
+
+async def test_nobody_is_sent_anything_after_their_unsubscribe(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server(delay=0.01)
+    _, topic, ids = announce(db, 60)
+    async with delivering(db, server, tmp_path, batch=10):
+        await server.wait_until(lambda: len(server.accepted) >= 5)
+        with db.begin() as session:
+            session.get_one(Subscription, (ids[-1], topic)).until = datetime.now(UTC)
+        await until(db, all_done)
+    assert "reader60@example.org" not in {mail.rcpt for mail in server.accepted}
+    assert rows(db)[-1].reason == "unsubscribed"
+
+
+async def test_a_text_that_cannot_be_rendered_does_not_stop_the_others(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await smtp_server()
+    announce(db, 3)
+    bad = Renderer.render
+    failed: list[int] = []
+
+    def fail_once(self: Renderer, view: Any) -> Any:
+        if not failed:
+            failed.append(1)
+            raise ValueError("a defect")
+        return bad(self, view)
+
+    monkeypatch.setattr(Renderer, "render", fail_once)
+    async with delivering(db, server, tmp_path):
+        await until(db, all_done)
+    assert len(server.accepted) == 3
+
+
+async def test_a_stop_gives_the_rest_back(db: Database, smtp_server: StartSmtp, tmp_path: Path) -> None:
+    server = await smtp_server(delay=0.02)
+    announce(db, 100)
+    async with delivering(db, server, tmp_path):
+        await server.wait_until(lambda: len(server.accepted) >= 10)
+    assert len(server.accepted) < 100
+    async with delivering(db, server, tmp_path, worker="next"):
+        await until(db, all_done)
+    assert len(server.accepted) == len({mail.rcpt for mail in server.accepted}) == 100
+
+
+async def test_two_workers_share_the_work_and_repeat_nothing(
+    postgres_url: str, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server(delay=0.002)
+    one, two = Database(postgres_url), Database(postgres_url)
+    announce(one, 400)
+    async with delivering(one, server, tmp_path, worker="a"), delivering(two, server, tmp_path, worker="b"):
+        await until(one, all_done)
+    assert len(server.accepted) == len({mail.rcpt for mail in server.accepted}) == 400
+    one.close()
+    two.close()
+
+
+async def test_a_late_key_event_reaches_flash_readers_only_once(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    entry_id, topic, _ = announce(db, 2)
+    with db.begin() as session:
+        flash = a_reader(session, "flash@example.org", topic, Frequency.FLASH)
+    async with delivering(db, server, tmp_path):
+        await until(db, all_done)
+        with db.begin() as session:
+            session.get_one(Entry, entry_id).is_key_event = True
+            session.flush()
+            assert announce_key_event(session, entry_id, datetime.now(UTC)) is not None
+        await until(db, all_done)
+        await server.wait_until(lambda: len(server.accepted) == 3)
+    assert [mail.rcpt for mail in server.accepted][-1] == "flash@example.org"
+    with db.begin() as session:
+        assert explain(session, "flash@example.org", entry_id).answer.startswith("Sent: accepted by main")
+        assert session.get_one(Delivery, (2, flash)).state == DeliveryState.ACCEPTED
+
+
+async def test_a_database_that_fails_in_the_middle_costs_no_reader_anything(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipts that could not be recorded are in the journal, and are folded once the database is back."""
+    from alerts.dispatch import receipts  # noqa: PLC0415 - what the test breaks
+
+    server = await smtp_server()
+    announce(sqlite_db, 30)
+    real, fails = receipts.record, [3]
+
+    def record(*args: Any) -> None:
+        if fails[0]:
+            fails[0] -= 1
+            raise OSError("disk full")
+        real(*args)
+
+    monkeypatch.setattr(receipts, "record", record)
+    with suppress(TimeoutError):
+        async with delivering(sqlite_db, server, tmp_path):
+            await until(sqlite_db, all_done)
+    assert len(server.accepted) == len({mail.rcpt for mail in server.accepted}) == 30
+    assert {row.doubts for row in rows(sqlite_db)} == {0}

@@ -1,0 +1,101 @@
+"""The receipt journal: what is known after a death, and by whom it may be read."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.dispatch import journal as module
+from alerts.dispatch.journal import Journals, Left
+from alerts.dispatch.receipts import Receipt, Settled
+
+ACCEPTED = Receipt(1, Settled.ACCEPTED, "", 250, "", "example.org")
+REFUSED = Receipt(2, Settled.REFUSED, "refused: it says so", 550, "5.7.1 no\nreally", "example.org")
+
+
+def left(journals: Journals) -> list[Left]:
+    return list(journals.left())
+
+
+def test_replies_are_known_and_beginnings_without_one_are_in_doubt(tmp_path: Path) -> None:
+    with Journals(tmp_path, "a") as journals:
+        with journals.open("7-1-3") as journal:
+            for number in (1, 2, 3):
+                journal.begin(number)
+            journal.receive(ACCEPTED)
+            journal.receive(REFUSED)
+            assert left(journals) == [], "an open journal is nobody's to read"
+        (found,) = left(journals)
+    assert (found.worker, found.alert_id, found.first_id, found.epoch) == ("a", 7, 1, 3)
+    assert found.receipts == (ACCEPTED, REFUSED)
+    assert found.in_doubt == {3}
+
+
+def test_a_removed_journal_says_nothing(tmp_path: Path) -> None:
+    with Journals(tmp_path, "a") as journals:
+        with journals.open("7-1-1") as journal:
+            journal.begin(1)
+            journal.remove()
+        assert left(journals) == []
+
+
+def test_a_living_process_keeps_its_journals_to_itself(tmp_path: Path) -> None:
+    with Journals(tmp_path, "a") as one, Journals(tmp_path, "b") as other:
+        with one.open("7-1-1") as journal:
+            journal.begin(1)
+        assert left(other) == []
+        assert len(left(one)) == 1
+
+
+def test_the_kernel_hands_the_journals_of_the_dead_to_the_next(tmp_path: Path) -> None:
+    script = (
+        "import sys, time, pathlib\n"
+        "from alerts.dispatch.journal import Journals\n"
+        "with Journals(pathlib.Path(sys.argv[1]), 'dead') as journals, journals.open('7-1-1') as journal:\n"
+        "    journal.begin(5)\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with Journals(tmp_path, "heir") as journals:
+            assert left(journals) == []
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            for found in journals.left():
+                assert found.worker == "dead"
+                assert found.in_doubt == {5}
+                found.path.unlink()
+            assert sorted(path.name for path in tmp_path.iterdir()) == ["heir"]
+
+
+def test_a_process_that_ends_in_order_leaves_no_folder(tmp_path: Path) -> None:
+    with Journals(tmp_path, "a"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_a_torn_last_line_was_never_acted_on(cut: int) -> None:
+    whole = b"b1\nb22\nr1 " + b'["accepted", "", 250, "", "example.org"]\n'
+    receipts, in_doubt = module._parse(whole[:-cut])
+    assert receipts == ()
+    assert in_doubt == {1, 22}
+
+
+@given(st.text(), st.text(), st.integers(0, 999))
+def test_any_reply_survives_the_journal(reason: str, reply: str, code: int) -> None:
+    receipt = Receipt(9, Settled.DEFERRED, reason, code, reply, "example.org")
+    lines: list[bytes] = []
+    journal = module.Journal(Path("unused"), -1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "write", lambda _handle, line: lines.append(line))
+        journal.begin(9)
+        journal.receive(receipt)
+    assert module._parse(b"".join(lines)) == ((receipt,), frozenset())

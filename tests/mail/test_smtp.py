@@ -1,0 +1,192 @@
+"""One connection and one transport against real sockets: what is told of a mail, whatever the server does."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from alerts.errors import LeaseLost
+from alerts.mail.smtp import InDoubt, Mail, Outcome, Replied, Server, Unsent
+from alerts.mail.transports import Transport
+from fakes.smtp import ConformingServer, Drop, Hang, Point, Reply, ScriptedServer, StartSmtp
+from fakes.tls import Certificates
+
+CONTENT = b"Subject: x\r\n\r\n..a dot\r\n"
+
+
+def server_at(server: ScriptedServer | ConformingServer, **fields: Any) -> Server:
+    values: dict[str, Any] = {
+        "tls": "none",
+        "username": "",
+        "password": "",
+        "connections": 1,
+        "connect_timeout": timedelta(seconds=5),
+        "reply_timeout": timedelta(seconds=5),
+        "final_timeout": timedelta(seconds=5),
+    }
+    return Server(name="main", host="127.0.0.1", port=server.port, **values | fields)
+
+
+def a_mail(recipient: str = "reader@example.org", **fields: Any) -> Mail:
+    values: dict[str, Any] = {"fence": lambda: None, "begin": lambda: None}
+    return Mail("bounce@example.org", recipient, CONTENT, **values | fields)
+
+
+async def hand_over(transport: Transport, *mails: Mail) -> list[Outcome]:
+    """Submits all at once; gives the outcomes in the order of the mails."""
+    outcomes: list[asyncio.Future[Outcome]] = []
+    for mail in mails:
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        transport.submit(mail, future.set_result)
+        outcomes.append(future)
+    return await asyncio.gather(*outcomes)
+
+
+async def hand_over_once(server: Server, *mails: Mail) -> list[Outcome]:
+    transport = Transport(server)
+    try:
+        return await hand_over(transport, *mails)
+    finally:
+        await transport.close()
+
+
+async def test_a_mail_arrives_as_it_was_and_the_connection_is_kept(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+    outcomes = await hand_over_once(server_at(server), *[a_mail(f"r{n}@example.org") for n in range(20)])
+    assert {(each.stage, each.code) for each in outcomes if isinstance(each, Replied)} == {("content", 250)}
+    assert len(server.accepted) == 20
+    assert {mail.content for mail in server.accepted} == {b"Subject: x\r\n\r\n.a dot\r\n"}
+    assert server.connections == 1
+    assert server.violations == []
+
+
+async def test_a_server_that_offers_nothing_is_served_all_the_same(
+    conforming_smtp_server: ConformingServer,
+) -> None:
+    (outcome,) = await hand_over_once(server_at(conforming_smtp_server), a_mail())
+    assert isinstance(outcome, Replied)
+    assert len(conforming_smtp_server.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    ("point", "stage"),
+    [(Point.MAIL, "MAIL"), (Point.RCPT, "RCPT"), (Point.DATA, "DATA"), (Point.CONTENT, "content")],
+)
+async def test_a_refusal_is_told_whole_and_hurts_nobody_else(
+    smtp_server: StartSmtp, point: Point, stage: str
+) -> None:
+    server = await smtp_server()
+    server.script.on(point, Reply.of(550, "5.1.1 no such", "5.1.1 reader"), times=1)
+    first, second = await hand_over_once(server_at(server), a_mail("a@example.org"), a_mail("b@example.org"))
+    assert first == Replied(stage, 550, "5.1.1 no such\n5.1.1 reader")  # type: ignore[arg-type] # the parameter is a plain str
+    assert isinstance(second, Replied)
+    assert second.code == 250
+    assert [mail.rcpt for mail in server.accepted] == ["b@example.org"]
+    assert server.violations == []
+
+
+@pytest.mark.parametrize("action", [Drop(), Drop(is_accepted=True)])
+async def test_a_lost_reply_leaves_the_mail_in_doubt(smtp_server: StartSmtp, action: Drop) -> None:
+    server = await smtp_server()
+    server.script.on(Point.CONTENT, action, times=1)
+    (outcome,) = await hand_over_once(server_at(server), a_mail())
+    assert isinstance(outcome, InDoubt)
+    assert len(server.received) == 1, "what is in doubt is not sent again by the transport"
+
+
+async def test_a_reply_that_never_comes_is_waited_for_and_then_in_doubt(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+    server.script.on(Point.CONTENT, Hang(is_accepted=True))
+    (outcome,) = await hand_over_once(server_at(server, final_timeout=timedelta(milliseconds=200)), a_mail())
+    assert isinstance(outcome, InDoubt)
+
+
+@pytest.mark.parametrize("point", [Point.MAIL, Point.RCPT, Point.DATA])
+async def test_a_mail_that_certainly_did_not_go_out_is_given_to_another_connection(
+    smtp_server: StartSmtp, point: Point
+) -> None:
+    server = await smtp_server()
+    server.script.on(point, Drop(), times=1)
+    (outcome,) = await hand_over_once(server_at(server), a_mail())
+    assert isinstance(outcome, Replied)
+    assert outcome.code == 250
+    assert len(server.accepted) == 1
+
+
+async def test_a_relay_that_is_away_is_asked_once_and_then_left_alone(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+    server.script.on(Point.BANNER, Reply.of(421, "4.3.2 not now"))
+    transport = Transport(server_at(server, connections=3))
+    outcomes = await hand_over(transport, *[a_mail() for _ in range(9)])
+    assert all(isinstance(each, Unsent) for each in outcomes)
+    assert server.connections <= 3
+    assert transport.down_for() > 0
+    await transport.close()
+
+
+async def test_no_more_connections_than_allowed(smtp_server: StartSmtp) -> None:
+    server = await smtp_server(delay=0.01)
+    await hand_over_once(server_at(server, connections=4), *[a_mail() for _ in range(40)])
+    assert server.connections == 4
+    assert server.peak_in_flight == 4
+
+
+async def test_a_server_that_limits_mails_per_connection_is_obeyed(smtp_server: StartSmtp) -> None:
+    server = await smtp_server(close_after=3)
+    outcomes = await hand_over_once(server_at(server), *[a_mail(f"r{n}@example.org") for n in range(10)])
+    assert all(isinstance(each, Replied) and each.code == 250 for each in outcomes)
+    assert len(server.accepted) == 10
+
+
+async def test_replies_byte_by_byte_are_read_whole(smtp_server: StartSmtp) -> None:
+    server = await smtp_server(is_byte_by_byte=True)
+    outcomes = await hand_over_once(server_at(server), a_mail(), a_mail())
+    assert [each.code for each in outcomes if isinstance(each, Replied)] == [250, 250]
+
+
+async def test_nothing_is_written_once_the_fence_is_shut(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+
+    def shut() -> None:
+        raise LeaseLost("past the deadline")
+
+    begun: list[int] = []
+    (outcome,) = await hand_over_once(server_at(server), a_mail(fence=shut, begin=lambda: begun.append(1)))
+    assert outcome == Unsent("LeaseLost")
+    assert begun == []
+    assert "MAIL" not in [verb.upper() for verb in server.commands]
+
+
+async def test_a_mail_that_cannot_be_written_down_is_not_sent(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+
+    def full() -> None:
+        raise OSError("no space left")
+
+    (outcome,) = await hand_over_once(server_at(server), a_mail(begin=full))
+    assert isinstance(outcome, Unsent)
+    assert server.received == []
+
+
+@pytest.mark.parametrize("mode", ["starttls", "tls"])
+async def test_the_connection_is_secured_and_logged_in(
+    smtp_server: StartSmtp, certificates: Certificates, mode: Any
+) -> None:
+    server = await smtp_server(
+        tls=certificates.server, is_tls_from_start=mode == "tls", credentials=("user", "secret")
+    )
+    at = server_at(server, tls=mode, ca_file=certificates.ca_file, username="user", password="secret")
+    (outcome,) = await hand_over_once(replace(at, host="localhost"), a_mail())
+    assert isinstance(outcome, Replied)
+    assert outcome.code == 250
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    smtp_server: StartSmtp, certificates: Certificates
+) -> None:
+    server = await smtp_server(tls=certificates.server)
+    (outcome,) = await hand_over_once(server_at(server, tls="starttls"), a_mail())
+    assert isinstance(outcome, Unsent)
+    assert server.attempts == []
