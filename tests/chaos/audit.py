@@ -130,7 +130,7 @@ def audit(
         connections=0 if worst is None else len(deaths[worst]),
         is_byte_identical=not differing,
         unexpected=unexpected,
-        by_point=Counter(kills[number].how for number in counted),
+        by_point=dict(Counter(kills[number].how for number in counted)),
         problems=(*problems, *found),
     )
 

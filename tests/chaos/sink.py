@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._recipient = ""
         self._is_in_content = False
         self._is_deciding = False
+        self._is_answered = False  # a mail has its 250, and nothing came after it
         self._is_lost = False
         self._replies: list[str] = []
 
@@ -96,12 +97,14 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
-        is_in_flight = self._is_in_content or self._is_deciding
+        # A process that dies with our reply unread resets its connection: the mail was in flight for it.
+        is_unread = self._is_answered and isinstance(exc, ConnectionError)
+        self._log.close(self._number, is_in_flight=self._is_in_content or self._is_deciding or is_unread)
         if self._is_in_content:
             self._log.end()
-        self._log.close(self._number, is_in_flight=is_in_flight)
 
     def data_received(self, data: bytes) -> None:
+        self._is_answered = False
         self._buffer += data
         self._advance()
 
@@ -161,6 +164,7 @@ class Connection(asyncio.Protocol):
         self._is_deciding = False
         self._log.end()
         if not self._is_lost:
+            self._is_answered = True
             self._replies.append("250 2.0.0 taken\r\n")
             self._advance()
 

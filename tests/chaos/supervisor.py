@@ -164,8 +164,9 @@ class _Stage:
     def baseline(self) -> None:
         """Lets the daemon see the page as it was before the story: the first poll mails nobody."""
         self._site.start()
-        if not self._blog.wait_for_polls(2, _PATIENCE):  # the second poll comes after the first was stored
-            raise Stalled(f"the page was not polled twice\n{self._site.last_words()}")
+        polls = self._blog.polls
+        # The second poll comes after the first was stored.
+        self._wait(lambda: self._blog.polls >= polls + 2, "the page is not polled")
         self._site.drain()
 
     def strike(self, blow: Blow) -> None:
@@ -176,7 +177,8 @@ class _Stage:
             case AtPoint():
                 at = self._strike_from_inside(blow)
         self._kills.append(Kill(at, blow.how))
-        self._wait(lambda: self._sink.status.connections == 0, "the dead daemon's connections stay open")
+        while self._sink.status.connections:
+            time.sleep(_LOOK_SECONDS)
         self._plan.tell(
             f"{len(self._kills)} of {len(self._plan.blows)} kills, {blow.how}, {len(self._left)} left"
         )
@@ -212,7 +214,8 @@ class _Stage:
         self._site.start(f"{blow.how}:{blow.passes}")
         deadline = time.monotonic() + _PATIENCE
         while not self._site.killed_itself():
-            self._check_running()
+            if not self._site.is_running() and not self._site.killed_itself():
+                raise Stalled(f"the daemon ended by itself\n{self._site.last_words()}")
             if time.monotonic() > deadline or not self._count_left():
                 self._problems.append(f"the point {blow.how} was not passed {blow.passes} times")
                 return self._site.kill()
@@ -232,21 +235,18 @@ class _Stage:
         return len(self._left)
 
     def _wait(
-        self, holds: Callable[[], bool], complaint: str, is_getting_on: Callable[[], int] | None = None
+        self, holds: Callable[[], bool], complaint: str, is_getting_on: Callable[[], int] = lambda: 0
     ) -> None:
-        """Waits until `holds()`; the patience begins anew while the number of `is_getting_on` changes."""
-        before, deadline = None, time.monotonic() + _PATIENCE
+        """Waits until `holds()`; patience begins anew whenever the number of `is_getting_on` changes."""
+        before, deadline = 0, time.monotonic() + _PATIENCE
         while not holds():
-            now = is_getting_on() if is_getting_on else None
-            if now != before:
+            if (now := is_getting_on()) != before:
                 before, deadline = now, time.monotonic() + _PATIENCE
+            if not self._site.is_running():
+                raise Stalled(f"the daemon ended by itself\n{self._site.last_words()}")
             if time.monotonic() > deadline:
                 raise Stalled(f"{complaint} ({self._count_left()} left)\n{self._site.last_words()}")
             time.sleep(_LOOK_SECONDS)
-
-    def _check_running(self) -> None:
-        if not self._site.is_running() and not self._site.killed_itself():
-            raise Stalled(f"the daemon ended by itself\n{self._site.last_words()}")
 
 
 def _is_all_done(database: Database) -> bool:
