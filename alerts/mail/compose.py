@@ -120,9 +120,12 @@ def pack(prepared: Prepared) -> bytes:
 
 def unpack(packed: bytes) -> Prepared:
     """Gives what `pack` was given; raises Refused for bytes that it did not write."""
-    if packed[:1] != _PACKED_VERSION:
-        raise Refused("This body was prepared by another version of alerts, which has to send it.")
-    first, second, third, fourth, *body = _segments(packed)
+    segments = tuple(_segments(packed)) if packed[:1] == _PACKED_VERSION else ()
+    if len(segments) <= _HEAD_SEGMENTS:
+        raise Refused(
+            "This mail was prepared by another version of alerts: run that one, or render it again."
+        )
+    first, second, third, fourth, *body = segments
     return Prepared((first, second, third, fourth), tuple(body))
 
 
@@ -164,7 +167,7 @@ def _part(content: str, hole: str) -> tuple[bytes, ...]:
 def _boundary(*parts: tuple[bytes, ...]) -> str:
     """Gives a boundary from the content's hash; in quoted-printable no "=" is ever followed by "_"."""
     digest = hashlib.sha256(b"\0".join(b"\1".join(part) for part in parts))
-    return f"=_{digest.hexdigest()[:32]}"
+    return f"=_{digest.hexdigest()[:24]}"
 
 
 def _part_head(boundary: str, kind: str) -> bytes:
@@ -190,5 +193,7 @@ def _segments(packed: bytes) -> Iterator[bytes]:
     position = len(_PACKED_VERSION)
     while position < len(packed):
         start = position + _LENGTH.size
-        position = start + _LENGTH.unpack_from(packed, position)[0]
+        position = start + int.from_bytes(packed[start - _LENGTH.size : start], "big")
+        if position > len(packed):
+            raise Refused("A prepared mail is not whole.")
         yield packed[start:position]

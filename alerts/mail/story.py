@@ -10,8 +10,8 @@ from alerts.mail.words import clean, clean_lines, clip, quoted_printable, wrap
 
 # More would not fit into a mail, and the time it takes to parse can grow with the square.
 _INPUT_LIMIT = 60_000
-# A character costs up to 12 bytes, four of UTF-8 in quoted-printable, and stands in both parts.
-_BYTES_PER_CHARACTER = 24
+# In both parts a character costs up to 12 bytes, four of UTF-8 in quoted-printable, and a share of the line ends.
+_BYTES_PER_CHARACTER = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def cut(story: Story, budget: int) -> Story:
     """Gives as many whole blocks as fit into `budget` bytes of mail; of a first that is larger, its first words."""
     kept = _fitting(story.blocks, budget)
     if story.blocks and not kept:
-        words = clip(clean(story.blocks[0].text), budget // _BYTES_PER_CHARACTER)
+        words = clip(clean(story.blocks[0].text), max(1, budget // _BYTES_PER_CHARACTER))
         kept = (Block(f"<p>{escape(words, quote=False)}</p>", wrap(words)),)
     return Story(kept, is_cut=story.is_cut or kept != story.blocks)
 

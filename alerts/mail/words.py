@@ -24,7 +24,7 @@ def clean_lines(text: str) -> str:
 
 
 def clip(text: str, limit: int) -> str:
-    """Gives `text`, or as many whole words of it as fit into `limit` characters with an ellipsis."""
+    """Gives `text`, or as many whole words of it as fit into `limit` characters, one or more, with an ellipsis."""
     if len(text) <= limit:
         return text
     kept = text[: limit - 1]
