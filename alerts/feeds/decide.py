@@ -13,7 +13,7 @@ The window is a window: what is not in it is not deleted, its order means nothin
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alerts.feeds import identity
 from alerts.feeds.formats.values import FeedEntry, ParsedFeed
@@ -23,6 +23,7 @@ from alerts.feeds.matching import Ignored, Keyed, Known, KnownEntry, match, rule
 MAX_REVISIONS = 24  # then a text that changes at every poll (an advert, a counter) is no longer followed
 # So many new entries and not one known: another blog, a new id scheme, or we were away for long.
 _LOST_TOUCH = 3
+_MARKS_AT_ONCE = 5  # more known entries that turn into key events at one poll are a new template, no news
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,11 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class KeyMark:
-    """A known entry turned out to be a key event."""
+    """A known entry turned out to be a key event: news, or only to be remembered."""
 
     key: str
     by: str
+    is_news: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ def _key_marks(pairs: Sequence[tuple[Keyed, KnownEntry]], policy: Policy) -> tup
         is_key_event, by = key_event(keyed.entry, policy.key_words)
         if is_key_event and not old.is_key_event:
             marks.append(KeyMark(keyed.key, by))
+    if len(marks) > _MARKS_AT_ONCE:
+        return tuple(replace(mark, is_news=False) for mark in marks)
     return tuple(marks)
 
 

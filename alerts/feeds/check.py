@@ -1,0 +1,90 @@
+"""What we would read from a document, before it is added as a feed: the value behind `alerts feeds check`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from alerts.feeds import identity
+from alerts.feeds.formats import FeedEntry, ParsedFeed, parse
+from alerts.feeds.identity import Identity
+from alerts.feeds.matching import Keyed, with_keys
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """A document as a poll would see it: entries in document order, each once, with the keys they would get."""
+
+    feed: ParsedFeed
+    identity: Identity
+    entries: tuple[Keyed, ...]
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Gives the report as one JSON object; times in RFC 3339 UTC or null."""
+        return {
+            "format": self.feed.format,
+            "is_live_blog": self.feed.is_live_blog,
+            "title": self.feed.title,
+            "url": self.feed.url,
+            "coverage_start": _stamp(self.feed.coverage_start),
+            "coverage_end": _stamp(self.feed.coverage_end),
+            "identity": {
+                "rule": str(self.identity.rule),
+                "health": str(self.identity.health),
+                "why": self.identity.why,
+            },
+            "warnings": list(self.warnings),
+            "entries": [_entry(keyed) for keyed in self.entries],
+        }
+
+
+def check(body: bytes, url: str, content_type: str) -> CheckReport:
+    """Reads a document as a poll would. Raises NotAFeed, with one line for a person, and nothing else."""
+    feed = parse(body, url, content_type)
+    chosen = identity.choose(feed.entries)
+    entries = _shown(feed.entries, chosen.rule)
+    return CheckReport(feed, chosen, entries, (*feed.warnings, *_warnings(feed, chosen, len(entries))))
+
+
+def _shown(entries: Sequence[FeedEntry], rule: str) -> tuple[Keyed, ...]:
+    """Gives each entry once; those without words are no copies of each other."""
+    counted = {
+        id(keyed.entry) for keyed in with_keys([entry for entry in entries if identity.words(entry)], rule)
+    }
+    return tuple(
+        Keyed(identity.key(entry, rule), identity.fingerprint(entry), entry)
+        for entry in entries
+        if id(entry) in counted or not identity.words(entry)
+    )
+
+
+def _warnings(feed: ParsedFeed, chosen: Identity, distinct: int) -> list[str]:
+    found = []
+    if chosen.health == identity.Health.WEAK:
+        found.append(f"{chosen.why}: a large edit may be taken for a new entry")
+    if distinct < len(feed.entries):
+        found.append(f"{len(feed.entries) - distinct} entries repeat another and are counted once")
+    wordless = sum(not identity.words(entry) for entry in feed.entries)
+    if wordless:
+        found.append(f"{wordless} entries have no words and would not be mailed")
+    return found
+
+
+def _entry(keyed: Keyed) -> dict[str, Any]:
+    entry = keyed.entry
+    return {
+        "key": keyed.key,
+        "url": entry.url,
+        "title": entry.title,
+        "text": entry.text,
+        "html": entry.html,
+        "author": entry.author,
+        "published_at": _stamp(entry.published_at),
+        "updated_at": _stamp(entry.updated_at),
+        "is_key_event": entry.is_key_event,
+    }
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
