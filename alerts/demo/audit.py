@@ -5,7 +5,7 @@ The daemon's tables are not asked: a service that lost a mail and believes it se
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alerts.demo.story import Reader
@@ -27,9 +27,13 @@ class Row:
     choice: str
     owed: int
     received: int
-    missing: int
+    missing_ids: tuple[str, ...]
     repeated: int
     stray: int
+
+    @property
+    def missing(self) -> int:
+        return len(self.missing_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def _row(reader: Reader, debts: set[tuple[str, str]], receipts: tuple[Receipt, .
         choice=reader.choice,
         owed=len(wanted),
         received=got.total(),
-        missing=len(wanted - got.keys()),
+        missing_ids=tuple(sorted(wanted - got.keys())),
         repeated=sum(count - 1 for post_id, count in got.items() if post_id in wanted),
         stray=sum(count for post_id, count in got.items() if post_id not in wanted),
     )
@@ -110,12 +114,3 @@ def speed(seconds: Iterable[float]) -> Speed | None:
     if not measured:
         return None
     return Speed(measured[0], statistics.median(measured), measured[-1])
-
-
-def first_receipts(times: Iterable[tuple[Receipt, float]]) -> Mapping[tuple[str, str], float]:
-    """Gives the time at which each (address, post id) was first received."""
-    first: dict[tuple[str, str], float] = {}
-    for receipt, at in times:
-        if receipt.post_id is not None:
-            first.setdefault((receipt.address, receipt.post_id), at)
-    return first

@@ -38,7 +38,7 @@ READERS = (
     Reader(
         "Carla",
         "carla@readers.example",
-        "travel, and key events",
+        "travel + key events",
         (Follow(TRAVEL), Follow(EVERYTHING, key_events_only=True)),
     ),
 )
@@ -65,6 +65,7 @@ def _post(data: dict[str, Any]) -> Post:
         author=data["author"],
         is_key_event=data.get("is_key_event", False),
         about=frozenset(data.get("about", ())),
+        note=data.get("note", ""),
     )
 
 

@@ -20,6 +20,7 @@ class Post:
     author: str
     is_key_event: bool = False
     about: frozenset[str] = frozenset()  # slugs of the narrower topics it belongs to
+    note: str = ""  # what is worth knowing about it, for the screen
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from alerts.demo.page import Timing, live_blog_posting, render
 from alerts.demo.script import STORY
 from alerts.demo.site import PATH, LivePage
 from alerts.demo.story import Post, Story, page_at
+from alerts.feeds.formats import parse
 
 URL = "http://127.0.0.1:8024/live/storm-odile"
 OPENED = datetime(2026, 11, 22, 17, 0, tzinfo=UTC)
@@ -47,6 +48,19 @@ def test_page_shows_people_the_same_entries(second: float) -> None:
     assert html.count("<article") == len(page_at(STORY, second).posts) + (
         page_at(STORY, second).pinned is not None
     )
+
+
+@given(second=st.floats(min_value=0, max_value=70))
+def test_product_reads_the_page_as_it_is_meant(second: float) -> None:
+    page = page_at(STORY, second)
+    feed = parse(render(STORY, second, TIMING, URL).encode(), URL, "text/html")
+    assert (feed.is_live_blog, feed.title, feed.warnings) == (True, STORY.headline, ())
+    assert (feed.coverage_end is not None) == (page.ended is not None)
+    assert {entry.key for entry in feed.entries if entry.is_key_event} == {
+        f"{URL}#{post.id}" for post in page.key_points
+    }
+    titles = {entry.title for entry in feed.entries if entry.is_correction}
+    assert titles == {post.title for post in page.posts if post.title.startswith("Correction")}
 
 
 def test_hostile_words_neither_end_the_script_nor_become_markup() -> None:
