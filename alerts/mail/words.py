@@ -1,6 +1,5 @@
 """Text that comes from outside, made fit for a mail: cleaned, clipped on a word, wrapped."""
 
-import binascii
 import re
 import textwrap
 
@@ -11,6 +10,11 @@ WIDTH = 72
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _LINE_ENDS = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile("[ \t\n\r\x0b\x0c\x85\u2028\u2029]+")
+
+_ENCODED_WIDTH = 76
+_NOT_LITERAL = re.compile(rb"[^ -<>-~\n]+| (?=\n|\Z)")
+# As much of a line as leaves a column for the soft break, and does not end within a "=XX".
+_ENCODED_PIECE = re.compile(rb".{1,75}(?<!=)(?<!=.)")
 
 
 def clean(text: str) -> str:
@@ -51,5 +55,12 @@ def wrap(text: str, first: str = "", rest: str = "") -> str:
 
 
 def quoted_printable(text: str) -> bytes:
-    r"""Gives `text` as RFC 2045 quoted-printable with CRLF, lines of at most 76; `text` has no newline but \n."""
-    return binascii.b2a_qp(text.encode(), istext=True).replace(b"\n", b"\r\n")
+    r"""Gives `text` in RFC 2045 quoted-printable with CRLF for \n; no line is longer than 76.
+
+    Python's own encoder lets a line grow to 78 when it ends with a space.
+    """
+    encoded = _NOT_LITERAL.sub(lambda run: b"=" + run[0].hex("=").upper().encode("ascii"), text.encode())
+    return b"\r\n".join(
+        line if len(line) <= _ENCODED_WIDTH else b"=\r\n".join(_ENCODED_PIECE.findall(line))
+        for line in encoded.split(b"\n")
+    )

@@ -1,3 +1,5 @@
+import quopri
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,23 @@ def test_wrapping_keeps_a_url_whole_and_indents() -> None:
 @given(hostile)
 def test_quoted_printable_lines_are_short_and_ascii(text: str) -> None:
     encoded = quoted_printable(clean_lines(text))
-    assert encoded.isascii()
-    assert b"\0" not in encoded
+    assert set(encoded) <= {*range(0x20, 0x7F), 0x0D, 0x0A}
     assert max(map(len, encoded.split(b"\r\n"))) <= 76
+    assert quopri.decodestring(encoded).decode() == clean_lines(text).replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoded"),
+    [
+        ("a=b \nc ", b"a=3Db=20\r\nc=20"),
+        ("x" * 76, b"x" * 76),
+        ("x" * 77, b"x" * 75 + b"=\r\nxx"),
+        ("x" * 75 + "é", b"x" * 75 + b"=\r\n=C3=A9"),
+        ("x" * 74 + "é", b"x" * 74 + b"=\r\n=C3=A9"),
+        ("x" * 72 + "éx", b"x" * 72 + b"=C3=\r\n=A9x"),
+        ("x" * 75 + " ", b"x" * 75 + b"=\r\n=20"),
+        (".", b"."),
+    ],
+)
+def test_quoted_printable_at_its_edges(text: str, encoded: bytes) -> None:
+    assert quoted_printable(text) == encoded
