@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -128,7 +129,7 @@ def prepare(database: Database) -> None:
 
 def upgrade(database: Database) -> None:
     """Brings the schema to this version's; safe to run again, and beside another that does the same."""
-    config = _alembic(database)
+    config = _alembic()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -136,9 +137,14 @@ def upgrade(database: Database) -> None:
 
 def check_schema(database: Database) -> None:
     """Refuses a database whose schema is not this version's, and says which command mends it."""
-    newest = ScriptDirectory.from_config(_alembic(database)).get_current_head()
-    with database.engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+    with database.begin() as session:
+        require_schema(session)
+
+
+def require_schema(session: Session) -> None:
+    """Refuses, from inside a transaction, what `check_schema` refuses."""
+    newest = _newest_schema()
+    found = MigrationContext.configure(session.connection()).get_current_revision()
     if found == newest:
         return
     if found is None:
@@ -176,10 +182,14 @@ def _dialect(session: Session) -> str:
     return session.get_bind().dialect.name
 
 
-def _alembic(database: Database) -> AlembicConfig:
+@cache
+def _newest_schema() -> str | None:
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def _alembic() -> AlembicConfig:
     config = AlembicConfig()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["url"] = database.url
     return config
 
 

@@ -132,7 +132,7 @@ class Renderer:
         locale = self._templates.locale(view.language)
         context = {
             "site": self._site,
-            "contact_url": _contact_url(self._site.contact),
+            "contact_url": contact_url(self._site.contact),
             "entries": entries,
             "topics": [clip(clean(topic), _NAME_LIMIT) for topic in view.topics[:_TOPICS_LIMIT]],
             "more_topics": max(0, len(view.topics) - _TOPICS_LIMIT),
@@ -196,7 +196,8 @@ def _web_url(url: str) -> str:
     return url if parts.scheme in {"http", "https"} and parts.netloc else ""
 
 
-def _contact_url(contact: str) -> str:
+def contact_url(contact: str) -> str:
+    """Gives the link to a site's contact, an address or a page; none when it is neither."""
     return f"mailto:{contact}" if "@" in contact and "/" not in contact else _web_url(contact)
 
 
