@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -22,6 +21,7 @@ from alerts.demo.loopback import HOST, WebServer, bind, free_port, port_of
 from alerts.demo.newsroom import POLLER, configuration, furnish
 from alerts.demo.screen import Addresses, Screen
 from alerts.demo.script import READERS, STORY
+from alerts.demo.signals import stop_on_signals
 from alerts.demo.site import PATH, LivePage
 from alerts.demo.teller import Teller
 
@@ -57,7 +57,7 @@ def run(options: Options, console: Console | None = None) -> int:
 
 
 async def _run(options: Options, console: Console) -> int:
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     folder = Path(tempfile.mkdtemp(prefix="alerts-demo-"))
     async with AsyncExitStack() as stack:
         stage = await _set_up(stack, options, folder)
@@ -129,21 +129,6 @@ async def _either(*events: asyncio.Event) -> None:
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
-
-
-def _stop_on_signals() -> asyncio.Event:
-    """Gives an event that Ctrl-C sets; the second Ctrl-C ends the process as usual."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def ask() -> None:
-        stop.set()
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(each)
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, ask)
-    return stop
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alerts.demo.audit import Account, Speed
-from alerts.demo.story import Change, Delete, End, MarkKey, Mend, Pin, Reader, Redate
+from alerts.demo.story import Change, Delete, End, MarkKey, Mend, Pin, Reader, Redate, Silent
 
 _INK = ("cyan", "magenta", "yellow")
 _PICTURE_WIDTH = 100
@@ -25,13 +25,13 @@ _NOT_SHOWN = {"event", "level", "timestamp", "exception"}
 
 _DEEDS: dict[type[Change], str] = {
     Mend: "mends a slip in",
-    Pin: "pins a copy to the top of the page:",
+    Pin: "pins a copy on top:",
     Redate: "gives an old post a new date:",
     MarkKey: "adds to the key points:",
-    Delete: "takes off the page:",
+    Delete: "takes down:",
     End: "ends the coverage",
 }
-_SILENCES: dict[type[Change], str] = {
+_SILENCES: dict[type[Silent], str] = {
     Mend: "the mended slip mailed nobody: an edit is kept, not sent",
     Pin: "the pinned copy mailed nobody: the post is known already",
     Redate: "the new date mailed nobody: the words are known already",
@@ -121,7 +121,7 @@ class Screen:
         if post.note:
             self._under(Text(post.note, style="dim italic"))
 
-    def quiet(self, second: float, change: Change, mails: int) -> None:
+    def quiet(self, second: float, change: Silent, mails: int) -> None:
         """Says what readers got of a change of the page: nothing, as it should be."""
         if mails:
             self._line(second, "MAILED", "bold red", Text(f"{mails} mails too many went out", style="red"))

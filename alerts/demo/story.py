@@ -72,7 +72,8 @@ class End:
     at: float
 
 
-Change = Mend | Pin | Redate | MarkKey | Delete | End
+Silent = Mend | Pin | Redate | Delete  # nobody is mailed for it
+Change = Silent | MarkKey | End
 
 
 @dataclass(frozen=True, slots=True)

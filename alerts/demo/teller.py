@@ -10,7 +10,7 @@ from alerts.demo.audit import Account, Receipt, Speed, settle, speed
 from alerts.demo.inbox import Inbox, Mail
 from alerts.demo.screen import Mailed, Progress, Screen
 from alerts.demo.site import LivePage
-from alerts.demo.story import Change, End, MarkKey, Reader, Story, owed
+from alerts.demo.story import Change, End, Reader, Silent, Story, owed
 from alerts.models import Lane
 
 _TICK = 0.05
@@ -34,7 +34,7 @@ class Teller:
         self._screen = screen
         self._debts = owed(story, readers)
         self._to_do = sorted(story.changes, key=lambda change: change.at)
-        self._watched: list[Change] = []
+        self._watched: list[Silent] = []
         self._gathering: dict[str, list[Mail]] = defaultdict(list)
         self._told_mails = 0
         self._lanes: dict[int, str] = {}  # of alerts
@@ -105,7 +105,7 @@ class Teller:
         while self._to_do and self._to_do[0].at <= self._page.second:
             change = self._to_do.pop(0)
             self._screen.desk(change.at, change, self._title(change))
-            if not isinstance(change, End | MarkKey):
+            if isinstance(change, Silent):
                 self._watched.append(change)
 
     def _tell_silences(self) -> None:
@@ -114,11 +114,10 @@ class Teller:
                 self._watched.remove(change)
                 self._screen.quiet(self._page.second, change, self._surplus(change))
 
-    def _surplus(self, change: Change) -> int:
+    def _surplus(self, change: Silent) -> int:
         """Counts the mails about a post beyond the one that each reader is owed."""
-        post_id = "" if isinstance(change, End) else change.post_id
-        came = sum(mail.marker(self._page.url) == post_id for mail in self._inbox.mails)
-        return max(0, came - sum(debt_id == post_id for _, debt_id in self._debts))
+        came = sum(mail.marker(self._page.url) == change.post_id for mail in self._inbox.mails)
+        return max(0, came - sum(post_id == change.post_id for _, post_id in self._debts))
 
     def _tell_mails(self, now: datetime) -> None:
         for mail in self._inbox.mails[self._told_mails :]:
