@@ -427,3 +427,20 @@ def test_a_journal_tells_sent_from_unsent_from_in_doubt(db: Database) -> None:
         again = outbox.open_chunk(session, lease, PLAN, NOW)
         assert [(each.subscriber_id, each.is_resend) for each in again] == [(ids[1], True), (ids[2], False)]
         assert session.get_one(Delivery, (alert, ids[2])).doubts == 0
+
+
+def test_a_lost_lease_opens_closes_and_prolongs_nothing(db: Database) -> None:
+    later = NOW + LEASE + timedelta(seconds=1)
+    with db.begin() as session:
+        topic = a_topic(session)
+        readers(session, 3, topic)
+        an_alert(session, {topic: EVERY})
+        old = must_claim(session, "slow")
+        must_claim(session, "heir", now=later)
+    for attempt in (
+        lambda session: outbox.open_chunk(session, old, PLAN, later),
+        lambda session: close(session, old, later),
+        lambda session: outbox.renew(session, old, later),
+    ):
+        with pytest.raises(LeaseLost), db.begin() as session:
+            attempt(session)
