@@ -37,7 +37,14 @@ def main() -> int:
         plan_blows = blows(arguments.kills, all_points() * arguments.rounds, arguments.seed)
         try:
             with _database(name, folder) as url:
-                plan = Plan(url, arguments.readers, plan_blows, arguments.delay, arguments.pipelining, tell)
+                plan = Plan(
+                    url,
+                    arguments.readers,
+                    plan_blows,
+                    delay=arguments.delay,
+                    pipelining=arguments.pipelining,
+                    tell=tell,
+                )
                 reports[name] = run(plan, folder)
         except Stalled as error:
             console.print(f"{error}\nEverything that was written is in {folder}", markup=False)

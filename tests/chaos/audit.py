@@ -76,10 +76,13 @@ def audit(
     kills: Sequence[Kill],
     owed: Mapping[int, frozenset[str]],
     problems: Sequence[str] = (),
+    *,
+    is_resent: bool = True,
 ) -> Report:
     """Compares the log with what was owed, `{mark: addresses}`, and lays each repeat at its kill's door.
 
-    `problems` are those known already; the report has them too.
+    `problems` are those known already; the report has them too. `is_resent` is the feed's policy for what
+    is in doubt: where it is held instead, nothing may be repeated, and what was in doubt may be missing.
     """
     opened: dict[int, float] = {}
     closed: list[Closed] = []
@@ -103,15 +106,17 @@ def audit(
     differing = sum(len({(each.sha256, each.message_id) for each in same}) > 1 for same in copies.values())
     lost, unexpected = len(expected - copies.keys()), len(copies.keys() - expected)
 
+    allowed = [len(death) for death in deaths]
     found = [
-        f"kill {number + 1} ({kills[number].how}): {repeats[number]} repeated, {len(death)} connections were open"
-        for number, death in enumerate(deaths)
-        if repeats[number] > len(death)
+        f"kill {number + 1} ({kill.how}): {repeats[number]} repeated, {allowed[number]} connections were open"
+        for number, kill in enumerate(kills)
+        if repeats[number] > (allowed[number] if is_resent else 0)
     ]
+    if lost > (0 if is_resent else sum(allowed)):
+        found.append(f"{lost} mails lost")
     found += [
         f"{count} {what}"
         for count, what in (
-            (lost, "mails lost"),
             (causeless, "mails repeated though no kill stood between"),
             (differing, "mails whose copies differ"),
             (unexpected, "mails to somebody who was owed none"),
@@ -127,7 +132,7 @@ def audit(
         lost=lost,
         repeated=repeats.total() + causeless,
         worst_repeated=0 if worst is None else repeats[worst],
-        connections=0 if worst is None else len(deaths[worst]),
+        connections=0 if worst is None else allowed[worst],
         is_byte_identical=not differing,
         unexpected=unexpected,
         by_point=dict(Counter(kills[number].how for number in counted)),

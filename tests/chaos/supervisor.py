@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlmodel import col, select
+from sqlmodel import select
 
 import build
 from alerts import failpoints
 from alerts.db import Database, upgrade
-from alerts.models import Alert, AlertState
+from alerts.models import Alert, AlertState, InDoubt
 from chaos.audit import Accepted, Kill, Line, Report, audit
 from chaos.blog import Blog
 from chaos.processes import Sink, Site
@@ -73,6 +73,7 @@ class Plan:
     database: str  # a URL
     readers: int
     blows: Sequence[Blow]
+    in_doubt: InDoubt = InDoubt.RESEND
     delay: float = 0.002  # seconds the sink takes for a mail
     pipelining: bool = True
     tell: Callable[[str], None] = lambda _: None
@@ -127,6 +128,7 @@ def _people(database: Database, plan: Plan, url: str) -> dict[str, frozenset[str
             interval=timedelta(seconds=1),
             ttl=timedelta(days=1),
             flood_limit=1000,
+            in_doubt=plan.in_doubt,
         )
         for word, count in ((EVERYONE, plan.readers), (FEW, _ADDRESSES_OF_FEW)):
             topic = build.a_topic(session, word, now=now, words_in=[word])
@@ -187,15 +189,18 @@ class _Stage:
         """Lets a last daemon send what is left, settle what is in doubt, and end when asked to."""
         self._site.start()
         self._wait(
-            lambda: not self._count_left(), "mail is owed, and none goes out", is_getting_on=self._count_left
+            lambda: _count_done(database) == len(self._owed),
+            "the ledger has alerts that are not done",
+            is_getting_on=self._count_left,
+            look_every=0.2,
         )
-        self._wait(lambda: _is_all_done(database), "the ledger has alerts that are not done")
         if status := self._site.drain():
             self._problems.append(f"the daemon ended with status {status} when asked to")
 
     def report(self) -> Report:
         self._lines += self._sink.news()
-        return audit(self._lines, self._kills, self._owed, self._problems)
+        is_resent = self._plan.in_doubt == InDoubt.RESEND
+        return audit(self._lines, self._kills, self._owed, self._problems, is_resent=is_resent)
 
     def _strike_from_outside(self, blow: AtRandom) -> float:
         if self._count_left() < _LITTLE:
@@ -235,7 +240,11 @@ class _Stage:
         return len(self._left)
 
     def _wait(
-        self, holds: Callable[[], bool], complaint: str, is_getting_on: Callable[[], int] = lambda: 0
+        self,
+        holds: Callable[[], bool],
+        complaint: str,
+        is_getting_on: Callable[[], int] = lambda: 0,
+        look_every: float = _LOOK_SECONDS,
     ) -> None:
         """Waits until `holds()`; patience begins anew whenever the number of `is_getting_on` changes."""
         before, deadline = 0, time.monotonic() + _PATIENCE
@@ -246,11 +255,10 @@ class _Stage:
                 raise Stalled(f"the daemon ended by itself\n{self._site.last_words()}")
             if time.monotonic() > deadline:
                 raise Stalled(f"{complaint} ({self._count_left()} left)\n{self._site.last_words()}")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(look_every)
 
 
-def _is_all_done(database: Database) -> bool:
-    """Asks the ledger whether it still has anything in doubt; what was mailed is for the sink to say."""
-    finals = (AlertState.DONE, AlertState.CANCELLED)
+def _count_done(database: Database) -> int:
+    """Asks the ledger what it takes for finished; what was really mailed is for the sink to say."""
     with database.begin() as session:
-        return session.exec(select(Alert).where(col(Alert.state).not_in(finals)).limit(1)).first() is None
+        return len(session.exec(select(Alert).where(Alert.state == AlertState.DONE)).all())

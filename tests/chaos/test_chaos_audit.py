@@ -80,6 +80,13 @@ def test_what_was_known_before_is_in_the_report() -> None:
     assert audit(KEPT, KILLS, OWED, ["the daemon would not end"]).problems == ("the daemon would not end",)
 
 
+def test_where_doubt_is_held_what_was_in_doubt_may_be_missing_and_nothing_repeated() -> None:
+    missing = [line for line in KEPT if line != FIRST]
+    assert audit(missing, KILLS, OWED, is_resent=False).problems == ()
+    repeated = audit([*KEPT, replace(FIRST, connection=3, at=6.0)], KILLS, OWED, is_resent=False)
+    assert repeated.problems == ("kill 1 (random): 1 repeated, 2 connections were open",)
+
+
 def test_a_line_of_the_log_is_read() -> None:
     text = json.dumps({"kind": "close", "connection": 2, "at": 3.0, "is_in_flight": False})
     assert parse(text) == Closed(2, 3.0, is_in_flight=False)
