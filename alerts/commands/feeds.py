@@ -1,0 +1,247 @@
+"""alerts feeds: the live blogs that are watched."""
+
+import asyncio
+import mimetypes
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from alerts.commands.context import AsJson, by, front, now, say, say_facts, say_json, say_table
+from alerts.errors import FetchFailed, NotAFeed
+
+if TYPE_CHECKING:
+    from alerts.feeds.check import CheckReport
+
+app = typer.Typer(no_args_is_help=True, help="The live blogs that are watched.")
+
+Name = Annotated[str, typer.Argument(help="The feed's short name.")]
+
+_SHOWN_LETTERS = 60  # of an entry's words, in the list of a check
+_LONGEST_NAME = 63
+
+
+@app.command()
+def check(
+    place: Annotated[str, typer.Argument(metavar="URL|FILE", help="The page or feed, or a file with one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what would be read from a page or feed; needs no configuration."""
+    from alerts.feeds.check import check as checked
+
+    try:
+        report = checked(*_document(place))
+    except (NotAFeed, FetchFailed) as error:
+        if as_json:
+            say_json({"error": str(error)})
+            raise typer.Exit(error.exit_code) from None
+        raise
+    if as_json:
+        say_json(report.as_json())
+    else:
+        _print(report)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(help="The live blog's page, or its RSS, Atom or JSON feed.")],
+    name: Annotated[str, typer.Option(help="Its short name; made from the URL when not given.")] = "",
+    interval: Annotated[float, typer.Option(min=1, help="Look for news every so many seconds.")] = 20,
+    ttl: Annotated[float, typer.Option(min=1, help="Mail no entry first seen more seconds ago.")] = 3600,
+    hold: Annotated[float, typer.Option(min=0, help="Wait so many seconds before an entry goes out.")] = 0,
+    approval: Annotated[bool, typer.Option("--approval", help="A person releases each alert.")] = False,
+    flood_limit: Annotated[int, typer.Option(min=1, help="Hold more new entries than this at once.")] = 20,
+    key_word: Annotated[
+        list[str] | None, typer.Option(help="An entry with this word is a key event; may be repeated.")
+    ] = None,
+) -> None:
+    """Add a feed. What it holds already is known, not news: mail begins with the next entry."""
+    from alerts.feeds import catalog
+
+    draft = catalog.FeedDraft(
+        name=name or _name_from(url),
+        url=url,
+        interval=timedelta(seconds=interval),
+        ttl=timedelta(seconds=ttl),
+        hold=timedelta(seconds=hold),
+        approval=approval,
+        flood_limit=flood_limit,
+        key_words=tuple(key_word or ()),
+    )
+    with front(context).transaction() as session:
+        catalog.add(session, draft, by(), now())
+    say(f"Added the feed {draft.name}.")
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the feeds."""
+    from alerts.feeds import catalog
+
+    with front(context).transaction() as session:
+        found = catalog.list_feeds(session)
+    if as_json:
+        say_json(found)
+        return
+    rows = [
+        (each.draft.name, each.state, each.entries, each.polled_at, each.last_error or each.draft.url)
+        for each in found
+    ]
+    say_table(
+        ("feed", "state", "entries", "polled", "url, or the last error"),
+        rows,
+        empty="No feeds yet: `alerts feeds add URL`, or declare them in config.toml.",
+    )
+
+
+@app.command()
+def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Show one feed: its policy, and how it fares."""
+    from alerts.feeds import catalog
+
+    with front(context).transaction() as session:
+        found = catalog.show(session, name)
+    if as_json:
+        say_json(found)
+        return
+    policy = found.draft
+    say_facts(
+        [
+            ("feed", policy.name),
+            ("title", found.title),
+            ("url", policy.url),
+            ("state", f"{found.state} ({found.state_reason})" if found.state_reason else found.state),
+            ("declared in config.toml", found.from_config),
+            ("format", found.format),
+            ("entries", found.entries),
+            ("entries held", found.held_entries),
+            ("told apart by", found.identity and f"{found.identity} ({found.identity_health})"),
+            ("polled", found.polled_at),
+            ("changed", found.changed_at),
+            ("next poll", found.next_poll_at),
+            ("failures in a row", found.failures),
+            ("last error", found.last_error),
+            ("coverage ended", found.coverage_end),
+            ("interval", policy.interval),
+            ("time to live", policy.ttl),
+            ("hold", policy.hold),
+            ("approval", policy.approval),
+            ("in doubt", policy.in_doubt),
+            ("flood limit", policy.flood_limit),
+            ("key words", policy.key_words),
+        ]
+    )
+
+
+@app.command()
+def pause(context: typer.Context, name: Name) -> None:
+    """Stop polling a feed; what it has announced goes on."""
+    from alerts.feeds import catalog
+
+    with front(context).transaction() as session:
+        catalog.pause(session, name, by(), now())
+    say(f"Paused the feed {name}.")
+
+
+@app.command()
+def resume(context: typer.Context, name: Name) -> None:
+    """Poll a paused feed again."""
+    from alerts.feeds import catalog
+
+    with front(context).transaction() as session:
+        catalog.resume(session, name, by(), now())
+    say(f"Resumed the feed {name}.")
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    name: Name,
+    skip: Annotated[bool, typer.Option("--skip", help="Mail nobody what has waited.")] = False,
+) -> None:
+    """End the hold of the flood guard, and announce what has waited."""
+    from alerts.feeds import catalog
+
+    with front(context).transaction() as session:
+        waited = catalog.release(session, name, by(), now(), skip=skip)
+    say(f"Released the feed {name}; {waited} entries had waited{', and are skipped' if skip else ''}.")
+
+
+@app.command()
+def remove(context: typer.Context, name: Name) -> None:
+    """Take a feed and its entries away; one whose entries were mailed is kept, and only paused."""
+    from alerts.feeds import catalog
+
+    with front(context).transaction() as session:
+        is_gone = catalog.remove(session, name, by(), now())
+    say(
+        f"Removed the feed {name}."
+        if is_gone
+        else f"The feed {name} is paused; its rows stay, because mails carried its entries."
+    )
+
+
+def _name_from(url: str) -> str:
+    """Makes a short name of a URL: its host and the end of its path."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "feed"
+    words = [parts.hostname or "", *parts.path.split("/")[-1:]]
+    name = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower().removeprefix("www."))
+    return name.strip("-")[:_LONGEST_NAME].strip("-") or "feed"
+
+
+def _document(place: str) -> tuple[bytes, str, str]:
+    """Gives a document's bytes, address and content type, from the web or from a file."""
+    if place.lower().startswith(("http://", "https://")):
+        return asyncio.run(_fetched(place))
+    path = Path(place)
+    try:
+        return path.read_bytes(), "", mimetypes.guess_type(path.name)[0] or ""
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no file name"
+        raise NotAFeed(
+            f"The file cannot be read ({reason}): write its path, or an http or https URL."
+        ) from None
+
+
+async def _fetched(url: str) -> tuple[bytes, str, str]:
+    from alerts.config import PollingConfig
+    from alerts.feeds.fetch import Fetcher, Limits, Page
+
+    polling = PollingConfig()
+    limits = Limits(polling.total_timeout, polling.body_limit)
+    async with Fetcher(polling.user_agent, limits) as fetcher:
+        page = await fetcher.get(url, now=now())
+    if not isinstance(page, Page):
+        raise FetchFailed("The server says that nothing changed, though we have nothing yet.")
+    return page.body, page.url, page.content_type
+
+
+def _print(report: "CheckReport") -> None:
+    feed = report.feed
+    say_facts(
+        [
+            ("format", feed.format),
+            ("live blog", feed.is_live_blog),
+            ("title", feed.title),
+            ("url", feed.url),
+            ("coverage from", feed.coverage_start),
+            ("coverage to", feed.coverage_end),
+            ("entries are told apart by", f"{report.identity.rule} ({report.identity.health})"),
+            ("because", report.identity.why),
+        ]
+    )
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    rows = []
+    for each in report.entries:
+        words = each.entry.title or each.entry.text
+        shown = words if len(words) <= _SHOWN_LETTERS else f"{words[:_SHOWN_LETTERS].rstrip()}..."
+        rows.append((each.entry.published_at, each.entry.is_key_event, shown))
+    say_table(("published", "key event", "entry"), rows, empty="No entries.")

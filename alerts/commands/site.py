@@ -1,0 +1,72 @@
+"""alerts run, demo, status and db: the site as a whole."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alerts.commands.context import AsJson, Front, front, say, say_json, say_table
+
+database = typer.Typer(no_args_is_help=True, help="The database's schema.")
+
+
+def run(context: typer.Context) -> None:
+    """Run the daemon: poll, announce, send, and serve the pages, until SIGTERM."""
+    from alerts import daemon
+
+    daemon.run(front(context).config())
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End by itself, and say whether it adds up.")] = False,
+    break_: Annotated[
+        bool, typer.Option("--break", help="Lose one mail on the way: the account must not add up.")
+    ] = False,
+    pace: Annotated[
+        float, typer.Option(min=0.1, max=100, help="Tell the story this many times faster.")
+    ] = 1.0,
+    picture: Annotated[Path | None, typer.Option(help="Draw the terminal into this SVG file.")] = None,
+) -> None:
+    """Run everything on a sample live blog, with an inbox to look into."""
+    from alerts.demo.run import Options
+    from alerts.demo.run import run as run_demo
+
+    raise typer.Exit(run_demo(Options(once=once, break_=break_, pace=pace, picture=picture)))
+
+
+def status(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many alerts.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest alerts, and how many mails of each are in which state."""
+    from alerts.ops import status as ops
+
+    with front(context).transaction() as session:
+        found = ops.newest(session, limit)
+    if as_json:
+        say_json(found)
+        return
+    rows = [
+        (
+            each.id,
+            each.lane,
+            f"{each.state} ({each.state_reason})" if each.state_reason else each.state,
+            each.announced_at,
+            ", ".join(f"{count} {state}" for state, count in each.deliveries.items()),
+            each.title,
+        )
+        for each in found
+    ]
+    say_table(("alert", "lane", "state", "announced", "mails", "entry"), rows, empty="No alerts yet.")
+
+
+@database.command()
+def upgrade(context: typer.Context) -> None:
+    """Bring the schema to this version's; needed on PostgreSQL, SQLite does it by itself."""
+    from alerts import db
+
+    site: Front = front(context)
+    with site.raw_database() as opened:
+        db.upgrade(opened)
+    say("The schema is this version's.")

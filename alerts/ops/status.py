@@ -1,0 +1,75 @@
+"""How the newest alerts stand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from alerts.models import Alert, AlertEntry, Delivery, EntryRevision
+
+
+@dataclass(frozen=True, slots=True)
+class AlertStatus:
+    """One alert, and how many of its mails are in which state."""
+
+    id: int
+    lane: str
+    state: str
+    state_reason: str
+    title: str
+    announced_at: datetime
+    released_at: datetime | None
+    first_accepted_at: datetime | None
+    last_accepted_at: datetime | None
+    done_at: datetime | None
+    deliveries: Mapping[str, int]
+
+
+def newest(session: Session, limit: int) -> list[AlertStatus]:
+    """Gives the newest alerts, the newest first; counts as many rows as they have mails."""
+    alerts = session.exec(select(Alert).order_by(col(Alert.id).desc()).limit(limit)).all()
+    ids = [_id(alert) for alert in alerts]
+    counts: dict[int, dict[str, int]] = {}
+    counting = (
+        select(Delivery.alert_id, Delivery.state, sa.func.count())
+        .where(col(Delivery.alert_id).in_(ids))
+        .group_by(col(Delivery.alert_id), col(Delivery.state))
+        .order_by(col(Delivery.state))
+    )
+    for alert_id, state, count in session.exec(counting):
+        counts.setdefault(alert_id, {})[state] = count
+    titles = dict(
+        session.exec(
+            select(AlertEntry.alert_id, EntryRevision.title)
+            .join(
+                EntryRevision,
+                (col(EntryRevision.entry_id) == AlertEntry.entry_id)
+                & (col(EntryRevision.number) == AlertEntry.revision),
+            )
+            .where(col(AlertEntry.alert_id).in_(ids))
+        ).all()
+    )
+    return [_status(alert, titles.get(_id(alert), ""), counts.get(_id(alert), {})) for alert in alerts]
+
+
+def _status(alert: Alert, title: str, deliveries: Mapping[str, int]) -> AlertStatus:
+    return AlertStatus(
+        id=_id(alert),
+        lane=alert.lane,
+        state=alert.state,
+        state_reason=alert.state_reason,
+        title=title,
+        announced_at=alert.announced_at,
+        released_at=alert.released_at,
+        first_accepted_at=alert.first_accepted_at,
+        last_accepted_at=alert.last_accepted_at,
+        done_at=alert.done_at,
+        deliveries=deliveries,
+    )
+
+
+def _id(alert: Alert) -> int:
+    assert alert.id is not None, "read from the table"
+    return alert.id
