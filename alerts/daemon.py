@@ -1,0 +1,228 @@
+"""The daemon: polls, announces, delivers and serves pages, until it is told to stop.
+
+The parts know nothing of each other; the database says what is due. APScheduler only ticks, so that a tick
+that runs twice, here or on another machine, is harmless.
+"""
+
+import asyncio
+import hmac
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlmodel import Session
+
+from alerts import __version__, config, db, logs
+from alerts.audience.tokens import Keys
+from alerts.config import Config, TransportConfig
+from alerts.db import Database
+from alerts.declared import declare
+from alerts.dispatch.announce import release_due
+from alerts.dispatch.compose import Composer
+from alerts.dispatch.deliver import Deliverer, Settings
+from alerts.dispatch.journal import Journals
+from alerts.errors import ConfigError
+from alerts.feeds.fetch import Fetcher, Limits
+from alerts.feeds.poll import Poller
+from alerts.mail.render import Renderer, SiteView
+from alerts.mail.smtp import Server
+from alerts.mail.transports import Transport
+from alerts.models import Site
+from alerts.web.app import create
+from alerts.web.server import WebServer
+
+log = structlog.get_logger()
+
+
+def run(config: Config) -> None:
+    """Runs the daemon until SIGTERM or SIGINT; a second signal ends it at once."""
+    logs.configure(is_json=not sys.stderr.isatty())
+    asyncio.run(_run_until_signal(config))
+
+
+async def serve(settings: Config, stop: asyncio.Event) -> None:
+    """Runs the daemon in this event loop until `stop` is set, then finishes what is in hand."""
+    database = Database(settings.database.url.get_secret_value(), threads=settings.database.threads)
+    worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        with db.only_process(database):
+            db.prepare(database)
+            keys = config.keys(settings)
+            with database.begin() as session:
+                _check_secret(session, keys)
+                if database.is_sqlite:
+                    declare(session, settings, db.clock(session))
+            with Journals(settings.state_dir / "journal", worker) as journals:
+                await _serve(settings, database, keys, journals, stop)
+    finally:
+        database.close()
+
+
+async def _run_until_signal(settings: Config) -> None:
+    stop = asyncio.Event()
+
+    def ask() -> None:
+        if stop.is_set():
+            os._exit(128 + signal.SIGTERM)  # the journal is made for this
+        log.info("daemon_stops")
+        stop.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, ask)
+    await serve(settings, stop)
+
+
+async def _serve(
+    settings: Config, database: Database, keys: Keys, journals: Journals, stop: asyncio.Event
+) -> None:
+    site = site_view(settings)
+    folders = [settings.site.templates] if settings.site.templates else []
+    transport = Transport(_server(*next(iter(settings.transport.items()))))
+    composer = Composer(database, Renderer(site, folders), site, keys)
+    deliverer = Deliverer(database, transport, composer, journals, _sending(settings, keys, journals.worker))
+    loop = asyncio.get_running_loop()
+    database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))
+    async with (
+        Fetcher(settings.polling.user_agent, _limits(settings)) as fetcher,
+        _pages(settings, database, keys, site, folders),
+        _ticking(database, Poller(database, fetcher, _utc_now, settings.polling.parallel)),
+        asyncio.TaskGroup() as tasks,
+    ):
+        listening = tasks.create_task(_listen(database, deliverer))
+        delivering = tasks.create_task(deliverer.run(stop))
+        log.info("daemon_ready", version=__version__, worker=journals.worker)
+        await stop.wait()
+        deliverer.wake()
+        await delivering
+        listening.cancel()
+        await transport.close()
+    log.info("daemon_stopped")
+
+
+@asynccontextmanager
+async def _ticking(database: Database, poller: Poller) -> AsyncIterator[None]:
+    """Asks each second what is due; one tick at a time, and a late one is not made up for."""
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    every_second = {"trigger": "interval", "seconds": 1, "coalesce": True, "max_instances": 1}
+    scheduler.add_job(poller.tick, **every_second)
+    scheduler.add_job(_release_held, args=[database], **every_second)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+        await poller.drain()
+
+
+async def _release_held(database: Database) -> None:
+    await database.run(_release_due)
+
+
+def _release_due(session: Session) -> int:
+    return release_due(session, db.clock(session))
+
+
+@asynccontextmanager
+async def _pages(
+    settings: Config, database: Database, keys: Keys, site: SiteView, folders: list[Path]
+) -> AsyncIterator[None]:
+    if not settings.web.enabled:
+        yield
+        return
+    app = create(database, keys, site, folders, __version__)
+    server = WebServer(app, settings.web.host, settings.web.port)
+    await server.start()
+    log.info("pages_served", host=settings.web.host, port=server.port)
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+async def _listen(database: Database, deliverer: Deliverer) -> None:
+    """Wakes the deliverer when another process announces work; a poll stands behind it."""
+    if database.is_sqlite:
+        return
+    address = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    while True:
+        try:
+            async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                await connection.execute(f"LISTEN {db.WAKE_CHANNEL}")
+                async for _ in connection.notifies():
+                    deliverer.wake()
+        except psycopg.OperationalError:
+            log.warning("listen_interrupted")
+            await asyncio.sleep(1)
+
+
+def _check_secret(session: Session, keys: Keys) -> None:
+    """Refuses a secret that is not the one the site was made with: its Message-IDs would all change."""
+    mark = hmac.digest(keys.message_id, b"site", "sha256").hex()
+    known = session.get(Site, "secret")
+    if known is None:
+        session.add(Site(name="secret", value=mark))
+    elif known.value != mark:
+        raise ConfigError(
+            "The secret is not the one this database was made with. Put the first one back: as `secret`, "
+            "or first in `old_secrets` when you want a new one."
+        )
+
+
+def site_view(settings: Config) -> SiteView:
+    """Gives what mails and pages say of the site."""
+    site = settings.site
+    return SiteView(
+        name=site.name,
+        base_url=site.base_url,
+        sender_name=site.sender_name,
+        sender=site.sender,
+        contact=site.contact,
+        postal_address=site.postal_address,
+    )
+
+
+def _limits(settings: Config) -> Limits:
+    return Limits(settings.polling.total_timeout, settings.polling.body_limit)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _server(name: str, transport: TransportConfig) -> Server:
+    return Server(
+        name=name,
+        host=transport.host,
+        port=transport.port,
+        tls=transport.tls,
+        username=transport.username,
+        password=transport.password.get_secret_value(),
+        connections=transport.connections,
+        connect_timeout=transport.connect_timeout,
+        reply_timeout=transport.reply_timeout,
+        final_timeout=transport.final_timeout,
+        ca_file=transport.ca_file,
+    )
+
+
+def _sending(settings: Config, keys: Keys, worker: str) -> Settings:
+    sending = settings.sending
+    return Settings(
+        worker=worker,
+        envelope_sender=settings.site.bounce or settings.site.sender,
+        keys=keys,
+        lease=sending.lease,
+        batch=sending.batch,
+        parallel=sending.parallel,
+        retry_first=sending.retry_first,
+        retry_most=sending.retry_most,
+    )
