@@ -100,7 +100,7 @@ class Fetcher:
             raise FetchFailed(
                 f"The server redirects more than {_REDIRECTS} times, or in a circle."
             ) from error
-        except aiohttp.InvalidURL as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise FetchFailed("The address, or one it redirects to, is no http or https URL.") from error
         except aiohttp.ClientConnectorDNSError as error:
             raise FetchFailed("The host name is not known: check the spelling, or the DNS.") from error

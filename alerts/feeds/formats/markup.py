@@ -23,12 +23,14 @@ _BLOCKS = {
     "article", "header", "footer", "figure", "figcaption", "pre", "hr", "dl", "dt", "dd", "aside",
 }  # fmt: skip
 _CELLS = {"td", "th"}
+_LINES = {"li", "tr", "dt", "dd"}
 
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/?)>|<!--.*?-->|<!\[CDATA\[", re.DOTALL)
 _BLOCK_TAG = re.compile(
     r"<(?:p|div|li|ul|ol|blockquote|h[1-6]|table|section|article|figure|pre|br|dl)\b", re.IGNORECASE
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_TWICE_ESCAPED = re.compile(r"&amp;(?=(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});)")
 _KEPT_TAG = re.compile(r"<(/?)([a-z0-9]+)>")
 # PostgreSQL takes no NUL, UTF-8 no lone surrogate, and no reader a control character or a zero-width space.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
@@ -50,8 +52,9 @@ def as_html(raw: str) -> str:
     """
     for markup in (raw, html.unescape(raw)):
         if _TAG.search(markup):
-            return markup if _BLOCK_TAG.search(markup) else _with_paragraphs(markup)
-    return plain_as_html(html.unescape(raw))
+            once = _TWICE_ESCAPED.sub("&", markup)
+            return once if _BLOCK_TAG.search(once) else _with_paragraphs(once)
+    return plain_as_html(unescaped_twice(raw))
 
 
 def plain_as_html(text: str) -> str:
@@ -134,7 +137,9 @@ def _as_space(tag: re.Match[str]) -> str:
         return "\n"
     if name in _CELLS:
         return " "
-    return "\n" if name in {"li", "tr"} else "\n\n"
+    if name in _LINES:
+        return "" if tag[1] else "\n"
+    return "\n\n"
 
 
 def _absolute_links(base: str) -> Callable[[str, str, str], str | None]:

@@ -100,11 +100,8 @@ class Source:
         """
         if self.is_html or self.json is not None or not self.body.strip():
             return None
-        headers = {}
-        if _CHARSET.search(self.content_type):
-            headers["content-type"] = self.content_type
-        if is_web(self.url):
-            headers["content-location"] = self.url
+        # The address is not passed: feedparser would make ids of no URL into links of this host.
+        headers = {"content-type": self.content_type} if _CHARSET.search(self.content_type) else {}
         try:
             return feedparser.parse(
                 io.BytesIO(self.body),

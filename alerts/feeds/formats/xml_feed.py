@@ -1,6 +1,7 @@
 """What RSS and Atom share: one feedparser entry into one of ours."""
 
 import calendar
+import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,9 @@ from alerts.feeds.formats.markup import as_html, one_line, plain, plain_as_html,
 from alerts.feeds.formats.source import Source, is_web
 from alerts.feeds.formats.times import Clock
 from alerts.feeds.formats.values import FeedEntry, ParsedFeed
+
+# RSS's author: feedparser cuts the name short where the address ends in a long domain.
+_MAILBOX = re.compile(r"\S+@\S+\s*\(([^()]+)\)|([^<>]+?)\s*<\S+@\S+>")
 
 
 def read(source: Source, name: str, *, trusts_plain: bool, updated_is_published: bool = False) -> ParsedFeed:
@@ -116,8 +120,11 @@ def _line(item: Any, field: str, *, trusts_plain: bool) -> str:
 
 
 def _author(item: Any) -> str:
+    written = _word(item, "author")
+    if match := _MAILBOX.fullmatch(written.strip()):
+        return one_line(match[1] or match[2])
     names = [one_line(_word(author, "name")) for author in given(item, "authors") or [] if author]
-    return ", ".join(dict.fromkeys(name for name in names if name)) or one_line(_word(item, "author"))
+    return ", ".join(dict.fromkeys(name for name in names if name)) or one_line(written)
 
 
 def _time(item: Any, field: str, clock: Clock) -> datetime | None:
