@@ -324,7 +324,7 @@ def _settle(opening: Opening, journal: Journal, deliver: Callable[[Receipt], Non
 
 
 def _judged(opening: Opening, replied: Replied) -> Receipt:
-    judgement = judge(replied.code, replied.text)
+    judgement = judge(replied.code, replied.text, at_rcpt=replied.stage == "RCPT")
     verdict = judgement.verdict
     if replied.stage == "MAIL" and verdict in {Verdict.REFUSED, Verdict.DEAD}:
         verdict = Verdict.SENDER_FAULT  # no recipient was named yet: the word is about us
@@ -334,7 +334,7 @@ def _judged(opening: Opening, replied: Replied) -> Receipt:
         settled=_SETTLED[verdict],
         reason="" if is_accepted else f"{verdict}: {judgement.why}",
         code=replied.code,
-        reply="" if is_accepted else scrub(replied.text),
+        reply="" if is_accepted else scrub(replied.text, opening.address),
         domain=_domain(opening),
     )
 
