@@ -1,5 +1,6 @@
 """The command line: what commands there are, and how an error ends one."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -58,6 +59,8 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0, or the error's code with one clear line on standard error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a feed may hold what the terminal's encoding does not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(args=None if arguments is None else list(arguments))
     except AlertsError as error:

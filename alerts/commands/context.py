@@ -107,13 +107,12 @@ def say(text: str) -> None:
 
 def say_json(value: object) -> None:
     """Prints a value as JSON: dataclasses as objects, times in RFC 3339 UTC, durations in seconds."""
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
 
 
 def say_json_line(value: object) -> None:
     """Prints a value as JSON on one line, for a stream of them."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.write(json.dumps(value, default=_plain) + "\n")
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:

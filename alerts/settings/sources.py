@@ -100,7 +100,9 @@ def _take(model: type[BaseModel], given: Given, variable: str, text: str) -> Non
             raise ConfigError(f" = {text}: {error}") from None
     setting = shape.find(model, loc)
     if setting is None:
-        raise ConfigError(f" is no setting{words.did_you_mean(variable.upper(), _variables(model, PREFIX))}")
+        raise ConfigError(
+            f" is no setting{words.did_you_mean(variable[len(PREFIX) :].upper(), _variables(model), PREFIX)}"
+        )
     if shape.is_composed(setting.annotation):
         try:
             value = json.loads(text)
@@ -131,8 +133,8 @@ def _put(tree: dict[str, Any], loc: Loc, value: object) -> bool:
     return True
 
 
-def _variables(model: type[BaseModel], prefix: str) -> list[str]:
-    """Names every variable there is, which is what a typo is compared with; tables are called MAIN."""
+def _variables(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Names every variable there is, without ALERTS_, which is what a typo is compared with; tables are called MAIN."""
     names = []
     for name, setting in model.model_fields.items():
         variable = prefix + name.upper()
@@ -194,4 +196,6 @@ def _syntax(text: str) -> str:
     where = f"{position.group(1)}: " if position else ""
     if what == "Invalid value":
         return f'{where}no TOML value: write texts in quotes, as in host = "smtp.example.org"'
+    if what == "Cannot overwrite a value":
+        return f"{where}this setting stands here twice: write it once"
     return f"{where}no TOML: {what[:1].lower()}{what[1:]}"

@@ -75,10 +75,10 @@ def place(given: Sources, loc: Loc) -> str:
     return f"{origin}: {_dotted(given.tree, loc)}"
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
+def did_you_mean(word: str, known: Sequence[str], prefix: str = "") -> str:
     """Ends a sentence about an unknown word with the nearest known one, or with all of a few."""
     if close := difflib.get_close_matches(word, known, n=1):
-        return f'; did you mean "{close[0]}"?'
+        return f'; did you mean "{prefix}{close[0]}"?'
     if len(known) > _MOST_TO_LIST:
         return ": docs/reference/config.md lists those there are"
     return f": there are {', '.join(known)}"
