@@ -6,6 +6,7 @@ from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import Message
 from email.policy import default
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -139,6 +140,11 @@ def test_only_the_readers_own_differs_between_two_readers() -> None:
 def test_the_token_stands_alone_on_its_line() -> None:
     body = mail().split(b"\r\n\r\n", 1)[1].split(b"\r\n")
     assert body.count(TOKEN.encode() + b"=") == 2
+
+
+def test_the_reference_names_every_header() -> None:
+    reference = (Path(__file__).parents[2] / "docs" / "reference" / "mail.md").read_text(encoding="utf-8")
+    assert [name for name in [*PLAN, "Feedback-ID"] if f"`{name}`" not in reference] == []
 
 
 def test_a_careful_parser_reads_what_was_meant() -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from alerts.errors import ConfigError
 from alerts.mail.compose import Headers, compose, pack, prepare
-from alerts.mail.render import AlertView, EntryView, Rendered, Renderer, SiteView
+from alerts.mail.render import AlertView, EntryView, Rendered, Renderer, ShownEntry, SiteView
 from hostile import FRAGMENTS, hostile
 
 SITE = SiteView(
@@ -39,6 +39,11 @@ ALERT = AlertView((ENTRY,), ("The flood", "Harbour"), "flash", "en", datetime(20
 RENDERER = Renderer(SITE, ())
 HEADERS = Headers(
     SITE.sender_name, SITE.sender, ALERT.released_at, "flood.riverton.example", "", SITE.base_url
+)
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "mail.md"
+TEMPLATE_NAMES = (
+    *("site", "contact_url", "entries", "topics", "more_topics", "frequency", "language", "direction"),
+    *("preheader", "subject", "manage_url"),
 )
 
 names = hostile
@@ -301,6 +306,24 @@ def test_a_sites_template_may_build_on_ours(tmp_path: Path) -> None:
     rendered = Renderer(SITE, (folder,)).render(ALERT)
     assert rendered.subject == "Flood: Harbour gate closed"
     assert rendered.text.endswith(f"\n\nBye: https://alerts.riverton.example/u/{rendered.hole}\n")
+
+
+def test_the_example_in_the_reference_works(tmp_path: Path) -> None:
+    example = REFERENCE.read_text(encoding="utf-8").partition("```jinja\n")[2].partition("```")[0]
+    rendered = Renderer(SITE, (site_folder(tmp_path, body_txt=example),)).render(ALERT)
+    assert rendered.text.endswith(
+        f"\n\nBye for now. To leave: https://alerts.riverton.example/u/{rendered.hole}\n"
+    )
+
+
+def test_the_reference_names_all_that_templates_get(tmp_path: Path) -> None:
+    names = re.findall(
+        r"`(\w+)`", REFERENCE.read_text(encoding="utf-8").partition("## Your own templates")[2]
+    )
+    values = "{{ [" + ", ".join(name for name in TEMPLATE_NAMES) + "]|length }} {{ manage_url }}"
+    rendered = Renderer(SITE, (site_folder(tmp_path, body_txt=values),)).render(ALERT)
+    assert rendered.text.startswith(f"{len(TEMPLATE_NAMES)} ")
+    assert set(TEMPLATE_NAMES) | {field.name for field in fields(ShownEntry)} <= set(names)
 
 
 def test_a_site_may_bring_words(tmp_path: Path) -> None:
