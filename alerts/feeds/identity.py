@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -44,7 +45,7 @@ _MAX_KEY = 300  # characters: a longer one would not fit into an index of the da
 _TRACKING = re.compile(
     r"^(?:utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|at_\w+|ns_\w+|cmp|ito)=", re.IGNORECASE
 )
-_ORDINAL = re.compile(r"(\d{1,4})\D{0,1}$")
+_ORDINAL = re.compile(r"(\d{1,4})$")
 _QUOTES = dict.fromkeys(
     map(ord, "\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\u00ab\u00bb")
 )
@@ -148,7 +149,10 @@ def _value(entry: FeedEntry, rule: str) -> str:
 
 def _is_positional(given: Sequence[tuple[str, FeedEntry]]) -> bool:
     """Whether ids count 1, 2, 3 (or 0, 1, 2) down the page: on a newest-first page every arrival moves them."""
-    order = list(dict.fromkeys(value for value, _ in given))
+    times_by_value: dict[str, datetime | None] = {}
+    for value, entry in given:  # a copy further down has no place of its own
+        times_by_value.setdefault(value, entry.published_at)
+    order = list(times_by_value)
     found = [_ORDINAL.search(value) for value in order]
     if len(order) < 2 or not all(found):  # noqa: PLR2004 - one entry has no order
         return False
@@ -156,7 +160,7 @@ def _is_positional(given: Sequence[tuple[str, FeedEntry]]) -> bool:
     stems = {value[: match.start()] for value, match in zip(order, found, strict=True) if match}
     if len(stems) > 1 or numbers[0] > 1 or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         return False
-    times = [entry.published_at for _, entry in given if entry.published_at is not None]
+    times = [time for time in times_by_value.values() if time is not None]
     is_oldest_first = len(times) > 1 and times == sorted(times) and times[0] < times[-1]
     return not is_oldest_first
 
