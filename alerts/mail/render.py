@@ -27,6 +27,7 @@ _TITLE_LIMIT = 160
 _MADE_TITLE_LIMIT = 80
 _NAME_LIMIT = 80
 _PREHEADER_LIMIT = 140
+_WORDS_LIMIT = 1_000  # as much of a text as titles and preheaders can need
 _URL_LIMIT = 2_000
 _TOPICS_LIMIT = 10
 # What a template of the site's own can do wrong while it runs.
@@ -139,7 +140,7 @@ class Renderer:
             "frequency": view.frequency,
             "language": str(locale).replace("_", "-"),
             "direction": locale.text_direction,
-            "preheader": clip(clean(view.entries[0].text), _PREHEADER_LIMIT) if entries else "",
+            "preheader": clip(clean(view.entries[0].text[:_WORDS_LIMIT]), _PREHEADER_LIMIT),
         }
         templates = self._templates.of(locale)
         subject = clip(clean(templates["subject.txt"].render(context)), _TITLE_LIMIT) or clean(
@@ -163,7 +164,7 @@ def _hole_not_in(context: str) -> str:
 
 def _shown(entry: EntryView, story: Story, released_at: datetime) -> ShownEntry:
     title = clip(clean(entry.title), _TITLE_LIMIT)
-    words = clean(entry.text) or clean(story.text)
+    words = clean(entry.text[:_WORDS_LIMIT]) or clean(story.text)
     has_more = words != title  # some feeds give the headline as the text, too
     return ShownEntry(
         headline=title or clip(words, _MADE_TITLE_LIMIT),
