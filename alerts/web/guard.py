@@ -1,0 +1,87 @@
+"""What holds for every request and every answer: headers, the size of a body, and what a failure may say."""
+
+import traceback
+from collections.abc import Callable, Mapping
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
+
+BODY_LIMIT = 64 * 1024
+
+
+def headers(style_source: str) -> Mapping[str, str]:
+    """Gives the headers of every answer: pages run, load and frame nothing, and their address stays with us."""
+    policy = (
+        f"default-src 'none'; style-src {style_source}; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "X-Robots-Tag": "noindex, nofollow",
+    }
+
+
+class Guard:
+    """The middleware around all routes; `failed` gives the answer to what no route foresaw."""
+
+    def __init__(
+        self, app: ASGIApp, *, headers: Mapping[str, str], failed: Callable[[Exception], Response]
+    ) -> None:
+        self._app = app
+        self._headers = headers
+        self._failed = failed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        try:
+            await self._app(scope, _limited(receive), send_with_headers)
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - beyond us it would be logged with what it says
+            _report(error)
+            # Our answers are sent whole: whatever failed, failed before the first byte of one.
+            await self._failed(error)(scope, receive, send_with_headers)
+
+
+def _limited(receive: Receive) -> Receive:
+    """Gives a body's parts until they are too large together, whatever Content-Length claimed."""
+    size = 0
+
+    async def receive_limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > BODY_LIMIT:
+            raise HTTPException(413, "The request is too large.", headers={"Connection": "close"})
+        return message
+
+    return receive_limited
+
+
+def _report(error: Exception) -> None:
+    """Logs where it failed, but not what the error says: it may quote a token or a row."""
+    log.error(
+        "request_failed",
+        error=type(error).__name__,
+        where="".join(traceback.format_tb(error.__traceback__)),
+    )

@@ -1,0 +1,527 @@
+"""The pages over real HTTP: what they show, what they change, and what they never do."""
+
+import asyncio
+import re
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import sqlalchemy as sa
+import structlog
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po
+from multidict import CIMultiDictProxy
+from sqlmodel import SQLModel
+
+from alerts.audience import subscribers
+from alerts.audience.tokens import Purpose, derive, make
+from alerts.db import Database
+from alerts.errors import ConfigError
+from alerts.mail.render import SiteView
+from alerts.models import Frequency, Lane
+from alerts.web.app import create
+from alerts.web.guard import BODY_LIMIT
+from alerts.web.server import WebServer
+from build import NOW, a_reader, a_topic, an_alert, follows
+
+ROOT = Path(__file__).parents[2]
+KEYS = derive(b"a secret of thirty-two characters", [])
+SITE = SiteView(
+    name="The Harbour Post",
+    base_url="https://alerts.example",
+    sender_name="Harbour Post",
+    sender="alerts@harbour.example",
+    contact="desk@harbour.example",
+    postal_address="1 Quay Street, Seahaven",
+)
+ADDRESS = "rosalind.marsh@example.org"
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+UNKNOWN_ALERT = 999
+
+Start = Callable[..., Awaitable["Site"]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, to the byte."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    text: str
+
+
+class Site:
+    """A running server and one client without cookies or redirects."""
+
+    def __init__(self, port: int, client: aiohttp.ClientSession) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._client = client
+
+    async def ask(self, method: str, path: str, **given: Any) -> Answer:
+        url = f"{self.url}{path}"
+        async with self._client.request(method, url, allow_redirects=False, **given) as answer:
+            return Answer(answer.status, answer.headers, await answer.text())
+
+    async def get(self, path: str, **given: Any) -> Answer:
+        return await self.ask("GET", path, **given)
+
+    async def post(self, path: str, *fields: tuple[str, str]) -> Answer:
+        return await self.ask("POST", path, data=aiohttp.FormData(fields))
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts the pages of a database, on a free port."""
+    async with AsyncExitStack() as stack:
+
+        async def start(database: Database, templates: Sequence[Path] = ()) -> Site:
+            server = WebServer(create(database, KEYS, SITE, templates, "0.0"), "127.0.0.1", 0)
+            await server.start()
+            stack.push_async_callback(server.stop)
+            client = await stack.enter_async_context(aiohttp.ClientSession())
+            return Site(server.port, client)
+
+        yield start
+
+
+@dataclass(frozen=True)
+class Story:
+    """A reader of four topics, and the link in a mail that two of them brought."""
+
+    reader: int
+    alert: int
+    link: str
+
+
+def a_story(database: Database, **of_reader: Any) -> Story:
+    with database.begin() as session:
+        storm = a_topic(session, "storm", title="Storm on the coast")
+        trains = a_topic(session, "trains", title="Ferries & trains")
+        a_topic(session, "weather")
+        reader = a_reader(session, ADDRESS, storm, **of_reader)
+        follows(session, reader, trains, Frequency.FLASH)
+        follows(session, reader, a_topic(session, "sport"))
+        follows(session, reader, a_topic(session, "arts"), Frequency.FLASH)
+        audience = {storm: [Frequency.FLASH, Frequency.EVERY], trains: [Frequency.FLASH]}
+        alert = an_alert(session, audience, lane=Lane.FLASH)
+    return Story(reader, alert, link_of(reader, alert))
+
+
+def link_of(reader: int, alert: int) -> str:
+    return f"/u/{make(KEYS, Purpose.MANAGE, reader, alert, KEYS.current)}"
+
+
+def rows(database: Database) -> dict[str, list[Any]]:
+    """Dumps every table."""
+    with database.begin() as session:
+        return {
+            table.name: [tuple(row) for row in session.execute(sa.select(table).order_by(*table.primary_key))]
+            for table in SQLModel.metadata.sorted_tables
+        }
+
+
+def following(database: Database, reader: int) -> dict[str, str]:
+    with database.begin() as session:
+        view = subscribers.show(session, reader)
+    return {each.topic: each.frequency for each in view.following if each.until is None}
+
+
+def buttons(page: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Reads a page's forms: each button's label, and the fields it sends."""
+    return [
+        (
+            re.findall(r"<button[^>]*>(.*?)</button>", form)[0],
+            re.findall(r'<input type="hidden" name="(.*?)" value="(.*?)">', form),
+        )
+        for form in re.findall(r'<form method="post">(.*?)</form>', page, re.DOTALL)
+    ]
+
+
+def fields_of(page: str, label: str) -> list[tuple[str, str]]:
+    return next(fields for each, fields in buttons(page) if each == label)
+
+
+ALL = {"storm": "every", "trains": "flash", "sport": "every", "arts": "flash"}
+
+
+async def test_the_page_says_what_the_reader_follows(db: Database, start: Start) -> None:
+    story = a_story(db)
+    answer = await (await start(db)).get(story.link)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    # The topics that brought the mail come first.
+    titles = re.findall(r"<h2[^>]*>(.*?)</h2>", answer.text)
+    assert titles == ["Ferries &amp; trains", "Storm on the coast", "Arts", "Sport"]
+    assert answer.text.count("Your mail came for this topic") == 2
+    assert [label for label, _ in buttons(answer.text)] == [
+        "Get every update",
+        "Stop this topic",
+        "Get key events only",
+        "Stop this topic",
+        "Get every update",
+        "Stop this topic",
+        "Get key events only",
+        "Stop this topic",
+        "Stop all alerts",
+    ]
+
+
+async def test_the_page_gives_nothing_away(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db)
+    text = (await (await start(sqlite_db)).get(story.link)).text
+    assert "r…@example.org" in text
+    assert "rosalind" not in text
+    assert story.link.removeprefix("/u/") not in text
+    assert "<script" not in text
+    assert "src=" not in text
+
+
+async def test_a_get_changes_no_row(db: Database, start: Start) -> None:
+    story = a_story(db)
+    site = await start(db)
+    before = rows(db)
+    for method in ("GET", "HEAD"):
+        for tail in ("", "?List-Unsubscribe=One-Click", "?action=stop-all"):
+            assert (await site.ask(method, story.link + tail)).status == 200
+        assert (await site.ask(method, story.link, data=ONE_CLICK)).status == 200
+    assert (await site.ask("HEAD", story.link)).text == ""
+    assert rows(db) == before
+
+
+@pytest.mark.parametrize("is_multipart", [False, True])
+async def test_one_click_ends_the_topics_that_brought_the_mail(
+    db: Database, start: Start, is_multipart: bool
+) -> None:
+    story = a_story(db)
+    site = await start(db)
+    form = aiohttp.FormData(ONE_CLICK, default_to_multipart=is_multipart)
+    answer = await site.ask("POST", story.link, data=form)
+    assert answer.status == 200
+    assert not {"Location", "Set-Cookie"} & set(answer.headers)
+    assert following(db, story.reader) == {"sport": "every", "arts": "flash"}
+    changed = rows(db)
+    assert {event[5] for event in changed["subscription_event"]} == {"reader"}
+    assert (await site.post(story.link, *ONE_CLICK.items())).status == 200
+    assert rows(db) == changed
+
+
+async def test_one_click_in_a_mail_the_ledger_forgot_ends_everything(db: Database, start: Start) -> None:
+    story = a_story(db)
+    answer = await (await start(db)).post(link_of(story.reader, UNKNOWN_ALERT), *ONE_CLICK.items())
+    assert answer.status == 200
+    assert following(db, story.reader) == {}
+
+
+async def test_one_click_answers_a_stranger_the_same(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db)
+    before = rows(sqlite_db)
+    unknown = await site.post("/u/no-such-token", *ONE_CLICK.items())
+    nobody = await site.post(link_of(story.reader + 1, story.alert), *ONE_CLICK.items())
+    assert rows(sqlite_db) == before
+    known = await site.post(story.link, *ONE_CLICK.items())
+    assert {(each.status, each.text) for each in (unknown, nobody, known)} == {(200, known.text)}
+
+
+async def test_stopping_a_topic_can_be_undone(db: Database, start: Start) -> None:
+    story = a_story(db)
+    site = await start(db)
+    stopped = await site.post(story.link, ("action", "stop"), ("topic", "trains"))
+    assert "You get no more alerts about Ferries &amp; trains." in stopped.text
+    assert "Topics you left" in stopped.text
+    assert following(db, story.reader) == {"storm": "every", "sport": "every", "arts": "flash"}
+    undone = await site.post(story.link, *fields_of(stopped.text, "Undo"))
+    assert "You follow Ferries &amp; trains again." in undone.text
+    assert following(db, story.reader) == ALL
+
+
+async def test_changing_the_frequency_can_be_undone(db: Database, start: Start) -> None:
+    story = a_story(db)
+    site = await start(db)
+    page = await site.get(story.link)
+    changed = await site.post(story.link, *fields_of(page.text, "Get key events only"))
+    assert "From now on you get key events only about Storm on the coast." in changed.text
+    assert following(db, story.reader) == ALL | {"storm": "flash"}
+    undone = await site.post(story.link, *fields_of(changed.text, "Undo"))
+    assert "From now on you get every update about Storm on the coast." in undone.text
+    assert following(db, story.reader) == ALL
+
+
+async def test_stopping_everything_can_be_undone(db: Database, start: Start) -> None:
+    story = a_story(db)
+    site = await start(db)
+    stopped = await site.post(story.link, ("action", "stop-all"))
+    assert "All alerts are stopped." in stopped.text
+    assert "You follow nothing, and get no alerts from us." in stopped.text
+    assert following(db, story.reader) == {}
+    again = await site.post(story.link, ("action", "stop-all"))
+    assert "Undo" not in [label for label, _ in buttons(again.text)]
+    await site.post(story.link, *fields_of(stopped.text, "Undo"))
+    assert following(db, story.reader) == ALL
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("action", "stop"), ("topic", "weather")],
+        [("action", "stop"), ("topic", "no-such\x00topic")],
+        [("action", "follow"), ("topic", "weather")],
+        [("action", "follow"), ("topic", "storm")],
+        [("action", "frequency"), ("topic", "weather"), ("frequency", "every")],
+        [("action", "frequency"), ("topic", "storm"), ("frequency", "every")],
+    ],
+)
+async def test_what_is_so_already_or_not_the_readers_changes_nothing(
+    db: Database, start: Start, fields: list[tuple[str, str]]
+) -> None:
+    story = a_story(db)
+    site = await start(db)
+    before = rows(db)
+    answer = await site.post(story.link, *fields)
+    assert (answer.status, rows(db)) == (200, before)
+    assert "nothing had to be changed" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"action=dance", "application/x-www-form-urlencoded"),
+        (b"", "application/x-www-form-urlencoded"),
+        (b"List-Unsubscribe=One-Click", "text/plain"),
+        (b"not parts", "multipart/form-data; boundary=x"),
+        (b"not parts", "multipart/form-data"),
+        (b"\xff\xfe=\x00&%ff=%zz", "application/x-www-form-urlencoded"),
+        (b"&".join(b"a=1" for _ in range(1000)), "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_a_form_we_do_not_understand_changes_nothing(
+    sqlite_db: Database, start: Start, body: bytes, content_type: str
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db)
+    before = rows(sqlite_db)
+    answer = await site.ask("POST", story.link, data=body, headers={"Content-Type": content_type})
+    assert (answer.status, rows(sqlite_db)) == (400, before)
+
+
+async def test_a_link_that_is_not_ours_is_no_oracle(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db)
+    with sqlite_db.begin() as session:
+        erased = a_reader(session, "gone@example.org")
+        subscribers.erase(session, erased, by="operator", now=NOW)
+    site = await start(sqlite_db)
+    token = story.link.removeprefix("/u/")
+    wrong = [
+        link_of(erased, story.alert),
+        link_of(story.reader + 7, story.alert),
+        f"/u/{token[:-1]}",
+        f"/u/{token[:20]}{'A' if token[20] != 'A' else 'B'}{token[21:]}",
+        f"/u/{token}/",
+        "/u/",
+        "/",
+    ]
+    answers = [await site.get(path) for path in wrong]
+    answers += [await site.post(path, ("action", "stop-all")) for path in wrong]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.text for answer in answers}) == 1
+    assert "This link does not work" in answers[0].text
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+async def test_a_body_beyond_the_limit_is_refused(
+    sqlite_db: Database, start: Start, is_announced: bool
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db)
+    before = rows(sqlite_db)
+    body = b"List-Unsubscribe=One-Click&more=" + b"x" * BODY_LIMIT
+
+    async def in_parts() -> AsyncIterator[bytes]:
+        yield body
+
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    data = body if is_announced else in_parts()
+    answer = await site.ask("POST", story.link, data=data, headers=headers)
+    assert (answer.status, rows(sqlite_db)) == (413, before)
+    fits = body[:BODY_LIMIT]
+    assert (await site.ask("POST", story.link, data=fits, headers=headers)).status == 200
+
+
+async def test_every_answer_carries_the_headers(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db)
+    asked = [
+        ("GET", "/livez", 200),
+        ("HEAD", "/readyz", 200),
+        ("GET", story.link, 200),
+        ("HEAD", story.link, 200),
+        ("POST", story.link, 400),
+        ("GET", "/u/unknown", 404),
+        ("GET", "/elsewhere", 404),
+        ("PUT", story.link, 405),
+        ("DELETE", "/livez", 405),
+    ]
+    answers = [(await site.ask(method, path), status) for method, path, status in asked]
+    answers.append((await site.ask("POST", story.link, data={"x": "x" * BODY_LIMIT}), 413))
+    sqlite_db.close()
+    answers.append((await site.get(story.link), 500))
+    for answer, status in answers:
+        assert answer.status == status
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "form-action 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Permissions-Policy" in answer.headers
+        assert not {"Set-Cookie", "Server"} & set(answer.headers)
+
+
+async def test_a_failure_is_told_and_asks_to_be_tried_again(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db)
+    with sqlite_db.begin() as session:
+        session.execute(sa.text("ALTER TABLE subscriber RENAME TO elsewhere"))
+    for answer in (await site.get(story.link), await site.post(story.link, *ONE_CLICK.items())):
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
+        assert "Something went wrong on our side" in answer.text
+
+
+async def test_no_token_and_no_address_reaches_a_log(
+    sqlite_db: Database, start: Start, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    story = a_story(sqlite_db)
+    caplog.set_level(1)
+    with structlog.testing.capture_logs() as events:
+        site = await start(sqlite_db)
+        for answer in (
+            await site.get(story.link),
+            await site.get(f"{story.link}/elsewhere"),
+            await site.ask("PUT", story.link),
+            await site.post(story.link, ("action", "stop"), ("topic", "trains")),
+            await site.post(story.link, *ONE_CLICK.items()),
+            await site.ask("POST", story.link, data={"x": "x" * BODY_LIMIT}),
+        ):
+            assert answer.status < 500
+        with sqlite_db.begin() as session:
+            session.execute(sa.text("ALTER TABLE subscriber RENAME TO elsewhere"))
+        assert (await site.get(story.link)).status == 503
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rpartition(":")[2]))
+        writer.write(f"GET {story.link} HTTP/nonsense\r\n\r\n".encode())
+        assert b"400" in await reader.readline()
+        writer.close()
+    assert "request_failed" in [event["event"] for event in events]
+    output = capfd.readouterr()
+    written = f"{events!r}{caplog.text}{[vars(each) for each in caplog.records]!r}{output.out}{output.err}"
+    assert story.link.removeprefix("/u/") not in written
+    assert "rosalind" not in written
+
+
+async def test_health(db: Database, start: Start) -> None:
+    site = await start(db)
+    for path in ("/livez", "/readyz"):
+        answer = await site.get(path)
+        assert (answer.status, answer.text) == (200, "ok\n")
+
+
+async def test_readiness_says_what_is_missing(tmp_path: Path, start: Start) -> None:
+    empty = Database(f"sqlite:///{tmp_path}/empty.db")
+    away = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    for database, reason in (
+        (empty, "The database is empty: run `alerts db upgrade` once.\n"),
+        (away, "The database does not answer.\n"),
+    ):
+        site = await start(database)
+        answer = await site.get("/readyz")
+        assert (answer.status, answer.text) == (503, reason)
+        assert (await site.get("/livez")).status == 200
+        database.close()
+
+
+async def test_what_a_topic_is_called_is_only_text(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db, suppressed="dead")
+    with sqlite_db.begin() as session:
+        sly = a_topic(
+            session, "sly", title="<script>alert(1)</script>", description='"><form>', is_active=False
+        )
+        follows(session, story.reader, sly)
+        follows(session, story.reader, a_topic(session, "keys", title="Key", key_events_only=True))
+    site = await start(sqlite_db)
+    stopped = await site.post(story.link, ("action", "stop"), ("topic", "sly"))
+    page = await site.post(story.link, *fields_of(stopped.text, "Undo"))
+    for text in (stopped.text, page.text):
+        assert "<script" not in text
+        assert "&lt;script&gt;" in text
+        assert '"><form>' not in text
+    assert "This topic is paused" in page.text
+    assert "You get its key events; it has nothing else." in page.text
+    assert "We send nothing to this address at present" in page.text
+
+
+async def test_the_style_sheet_is_the_one_the_policy_names(
+    sqlite_db: Database, start: Start, tmp_path: Path
+) -> None:
+    story = a_story(sqlite_db)
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "style.css").write_text('body { font-family: "Own > Sans" }\n')
+    policies = set()
+    for folders in ([], [tmp_path]):
+        answer = await (await start(sqlite_db, folders)).get(story.link)
+        style = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)[0]
+        policies.add(answer.headers["Content-Security-Policy"])
+        assert source_of(style) in answer.headers["Content-Security-Policy"]
+    assert 'font-family: "Own > Sans"' in style
+    assert len(policies) == 2
+
+
+def source_of(style: str) -> str:
+    return f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'"
+
+
+def test_a_template_that_cannot_be_read_is_refused_at_start(sqlite_db: Database, tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    for text in ("{% if %}", "{{ no_such_value }}"):
+        (tmp_path / "web" / "gone.html").write_text(text)
+        with pytest.raises(ConfigError, match="template"):
+            create(sqlite_db, KEYS, SITE, [tmp_path], "0.0")
+
+
+async def test_a_reader_is_spoken_to_in_their_language(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db, language="de")
+    answer = await (await start(sqlite_db)).post(story.link, ("action", "stop-all"))
+    assert '<html lang="de" dir="ltr">' in answer.text
+    assert "Sie erhalten keine Meldungen mehr." in answer.text
+
+
+def test_every_sentence_of_the_pages_has_its_german() -> None:
+    with (ROOT / "alerts/locale/de/LC_MESSAGES/alerts.po").open("rb") as source:
+        translated = {message.id for message in read_po(source) if message.string}
+    found = {
+        message
+        for path in sorted((ROOT / "templates" / "web").glob("*.html"))
+        for _, message, _, _ in extract("jinja2", BytesIO(path.read_bytes()), options={"trimmed": "true"})
+    }
+    assert len(found) > 20
+    assert found <= translated
+
+
+def test_the_reference_names_every_route(sqlite_db: Database) -> None:
+    text = (ROOT / "docs/reference/web.md").read_text()
+    documented = set(re.findall(r"^\| `([A-Z]+) (/\S*)` \|", text, re.MULTILINE))
+    app = create(sqlite_db, KEYS, SITE, [], "0.0")
+    served = {
+        (method, route.path)  # type: ignore[attr-defined]  # every route of ours has both
+        for route in app.routes
+        for method in route.methods  # type: ignore[attr-defined]
+    }
+    assert documented == {each for each in served if each[0] != "HEAD"}
+    assert str(BODY_LIMIT // 1024) in text
