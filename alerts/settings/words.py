@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from alerts.settings.shape import PREFIX, Loc
 # A message of our own validators: it says already what to write.
 OWN_ERROR = "setting"
 _MOST_TO_LIST = 20
+_BARE_KEY = re.compile(r"[\w-]+")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -128,7 +130,7 @@ def _unknown(model: type[BaseModel], given: Sources, loc: Loc) -> str:
 def _line(model: type[BaseModel], given: Sources, loc: Loc, value: object, text: str) -> str:
     if value is None or isinstance(value, dict | list | BaseModel) or shape.is_secret(shape.find(model, loc)):
         return f"{place(given, loc)}: {text}"
-    written = value if isinstance(value, str) and _is_variable(given, loc) else shown(value)
+    written = shown(value).strip('"') if _is_variable(given, loc) else shown(value)
     return f"{place(given, loc)} = {written}: {text}"
 
 
@@ -148,7 +150,7 @@ def _dotted(tree: object, loc: Loc) -> str:
         if isinstance(key, int):
             names = [item.get(word) for word in ("name", "slug")] if isinstance(item, dict) else []
             key = next((name for name in names if name and isinstance(name, str)), str(key + 1))  # noqa: PLW2901 - the same place, in words
-        words.append(key)
+        words.append(key if _BARE_KEY.fullmatch(key) else shown(key))
     return ".".join(words)
 
 
