@@ -1,0 +1,332 @@
+"""The command line as a person or a script uses it: what is printed where, and the exit codes."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from alerts.cli import main
+from alerts.db import Database, prepare
+from alerts.dispatch.announce import announce_entry
+from build import NOW, a_feed, an_entry
+from reference import commands
+
+FEED = """<?xml version="1.0"?><rss version="2.0"><channel><title>Harbour news</title>
+<link>https://news.example/</link><description>All of it</description>
+<item><guid>1</guid><title>The ferry is late</title><link>https://news.example/1</link>
+<description>It sails at \u2068nine\u2069.</description></item></channel></rss>"""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one command printed, and how it ended."""
+
+    out: str
+    err: str
+    code: int
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs commands in an empty folder, with no variable of ours set."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("ALERTS_")]:
+        monkeypatch.delenv(name)
+
+    def command(*arguments: str, stdin: bytes = b"") -> Said:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        out, err = capsys.readouterr()
+        return Said(out, err, int(ended.value.code or 0))
+
+    yield command
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Database:
+    """The database that the commands use, with one entry announced to the readers of one topic."""
+    database = Database(f"sqlite:///{tmp_path}/state/alerts.db")
+    prepare(database)
+    with database.begin() as session:
+        an_entry(session, a_feed(session), title="The ferry \x1b[31mis late")
+    database.close()
+    return database
+
+
+def announce(database: Database) -> None:
+    with database.begin() as session:
+        announce_entry(session, 1, NOW + timedelta(minutes=1))
+    database.close()
+
+
+def test_every_command_has_help_and_a_line_about_itself(run: Run) -> None:
+    found = list(commands())
+    assert len(found) > 30
+    for words, command in found:
+        assert command.help, words
+        said = run(*words, "--help")
+        assert said.code == 0
+        assert command.help.split()[0] in said.out
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    heavy = (
+        "{'sqlalchemy', 'sqlmodel', 'pydantic', 'aiohttp', 'aiosmtplib', 'fastapi', 'jinja2', 'structlog'}"
+    )
+    code = f"import sys, alerts.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_stranger_signs_readers_up_and_sees_them(run: Run) -> None:
+    assert run("topics", "add", "all", "--title", "Everything").code == 0
+    assert (
+        run("topics", "add", "ferries", "--word", "ferry", "--without", "opera", "--feed", "harbour").code
+        == 0
+    )
+    added = run("subscribers", "add", "Ana@example.org", "--topic", "all", "--topic", "ferries")
+    assert (added.out, added.code) == ("1 new of 1 readers.\n", 0)
+    assert run("subscribers", "add", "ana@example.org").out == "0 new of 1 readers.\n"
+    assert run("subscribers", "follow", "ana@example.org", "all", "--frequency", "flash").code == 0
+    [reader] = run("subscribers", "list", "--json").json
+    assert {each["topic"]: each["frequency"] for each in reader["following"]} == {
+        "all": "flash",
+        "ferries": "every",
+    }
+    assert reader["created_at"].endswith("Z")
+    assert "Ana@example.org" in run("subscribers", "show", "ana@example.org").out
+    assert "all (flash)" in run("subscribers", "list", "--topic", "all").out
+    assert [each["followers"] for each in run("topics", "list", "--json").json] == [1, 1]
+    assert run("topics", "show", "ferries", "--json").json["rule"]["words_in"] == ["ferry"]
+
+
+def test_a_reader_leaves_is_suppressed_and_erased(run: Run) -> None:
+    run("topics", "add", "all")
+    run("subscribers", "add", "ana@example.org", "--topic", "all")
+    assert (
+        "1 subscriptions ended" in run("subscribers", "unsubscribe", "ana@example.org", "--topic", "all").out
+    )
+    assert "no mail" in run("subscribers", "suppress", "ana@example.org", "--cause", "complaint").out
+    assert "suppressed: complaint" in run("subscribers", "show", "ana@example.org").out
+    assert run("subscribers", "erase", "ana@example.org").code == 0
+    assert run("subscribers", "show", "ana@example.org").code == 3
+    again = run("subscribers", "add", "ana@example.org", "--topic", "all")
+    assert "1 suppressed" in again.out
+    assert "may be mailed" in run("subscribers", "suppress", "ana@example.org", "--undo").out
+    assert run("subscribers", "show", "ana@example.org", "--json").json["suppressed"] == ""
+
+
+def test_many_addresses_come_from_standard_input_and_bad_lines_are_named_by_number(run: Run) -> None:
+    run("topics", "add", "all")
+    lines = [f"reader{number}@example.org" for number in range(2_500)]
+    lines[1_200] = "no address at all"
+    lines[1_201] = ""
+    stdin = "\n".join(lines).encode() + b"\nlate@example.org\xff\n"
+    said = run("subscribers", "add", "--stdin", "--topic", "all", stdin=stdin)
+    assert said.code == 2
+    assert said.out == "2498 new of 2498 readers.\n"
+    assert "line 1201:" in said.err
+    assert "line 2501:" in said.err
+    assert "no address at all" not in said.err
+    assert "late" not in said.err
+    assert run("topics", "show", "all", "--json").json["followers"] == 2_498
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("subscribers", "add", "nobody"), 2, "@-sign"),
+        (("subscribers", "add"), 2, "one address"),
+        (("subscribers", "add", "ana@example.org", "--topic", "nowhere"), 3, "no topic nowhere"),
+        (("subscribers", "add", "ana@example.org", "--frequency", "often"), 2, "often"),
+        (("subscribers", "show", "ana@example.org"), 3, "No subscriber"),
+        (("topics", "show", "nowhere"), 3, "no topic nowhere"),
+        (("topics", "add", "odd", "--word", "--"), 2, "no letter"),
+        (("feeds", "show", "nowhere"), 3, "no feed nowhere"),
+        (("feeds", "add", "ftp://news.example/"), 2, "http"),
+        (("feeds", "check", "no-such-file"), 2, "cannot be read"),
+        (("entries", "show", "7"), 3, "no entry 7"),
+        (("entries", "flash", "7"), 3, "no entry 7"),
+        (("entries", "list", "--feed", "nowhere"), 3, "no feed nowhere"),
+        (("preview", "7"), 3, "no entry 7"),
+        (("explain", "ana@example.org", "7"), 3, "No subscriber"),
+        (("--config", "nowhere.toml", "topics", "list"), 2, "no such file"),
+        (("smtp", "misjudge"), 2, "misjudge"),
+    ],
+)
+def test_a_mistake_ends_in_a_clear_line_and_its_code(
+    run: Run, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    said = run(*arguments)
+    assert said.code == code
+    assert words in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+def test_a_database_that_is_not_to_be_had_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERTS_DATABASE__URL", "postgresql://alerts:hunter2@127.0.0.1:1/alerts")
+    monkeypatch.setenv("ALERTS_SECRET", "0123456789abcdef0123456789abcdef")
+    said = run("topics", "list")
+    assert said.code == 6
+    assert said.err.startswith("alerts: The database cannot be used")
+    assert "hunter2" not in said.err
+
+
+def test_an_empty_postgresql_database_is_upgraded_by_its_command_only(
+    run: Run, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    monkeypatch.setenv("ALERTS_DATABASE__URL", postgres_url)
+    monkeypatch.setenv("ALERTS_SECRET", "0123456789abcdef0123456789abcdef")
+    assert run("db", "upgrade").code == 0
+    assert run("topics", "add", "all").code == 0
+    assert [each["slug"] for each in run("topics", "list", "--json").json] == ["all"]
+
+
+def test_the_configuration_is_checked_shown_and_applied(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[[feed]]\nname = "live"\nurl = "https://news.example/live"\nkey_words = ["breaking"]\n'
+        '[[topic]]\nslug = "all"\ntitle = "Everything"\n[transport.main]\npassword = "hunter2"\n'
+    )
+    assert "1 feeds and 1 topics" in run("config", "check").out
+    shown = run("config", "show").out
+    assert "transport.main.password = (set)\n" in shown
+    assert 'feed.live.key_words = ["breaking"]\n' in shown
+    assert "hunter2" not in shown + run("config", "show", "--json").out
+    assert run("config", "apply").out == "feeds added: live\ntopics added: all\n"
+    assert run("config", "apply").out == "Nothing to change.\n"
+    path.write_text('[[topic]]\nslug = "all"\ntitle = "All of it"\n')
+    assert run("config", "apply").out == "feeds paused: live\ntopics changed: all\n"
+    assert [each["state"] for each in run("feeds", "list", "--json").json] == ["paused"]
+    path.write_text("[web]\nport = 99999\n")
+    said = run("config", "check")
+    assert (said.code, said.err) == (
+        2,
+        "alerts: config.toml: web.port = 99999: write a number from 0 to 65535\n",
+    )
+
+
+def test_feeds_are_added_paused_and_removed(run: Run) -> None:
+    assert run("feeds", "add", "https://www.news.example/storm/live", "--interval", "5").out == (
+        "Added the feed news-example-live.\n"
+    )
+    assert run("feeds", "add", "https://news.example/other", "--name", "other").code == 0
+    assert run("feeds", "add", "https://news.example/other", "--name", "again").code == 4
+    assert run("feeds", "show", "news-example-live", "--json").json["draft"]["interval"] == 5
+    assert run("feeds", "pause", "other").code == 0
+    assert "paused" in run("feeds", "show", "other").out
+    assert run("feeds", "resume", "other").code == 0
+    assert run("feeds", "release", "other").code == 4
+    assert run("feeds", "remove", "other").code == 0
+    assert [each["draft"]["name"] for each in run("feeds", "list", "--json").json] == ["news-example-live"]
+
+
+def test_a_document_is_checked_before_it_is_a_feed(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "feed.xml"
+    path.write_text(FEED)
+    found = run("feeds", "check", str(path), "--json").json
+    assert set(found) == {
+        "format",
+        "is_live_blog",
+        "title",
+        "url",
+        "coverage_start",
+        "coverage_end",
+        "identity",
+        "warnings",
+        "entries",
+    }
+    assert [each["title"] for each in found["entries"]] == ["The ferry is late"]
+    assert "The ferry is late" in run("feeds", "check", str(path)).out
+    path.write_text("no feed")
+    said = run("feeds", "check", str(path), "--json")
+    assert (set(said.json), said.code, said.err) == ({"error"}, 2, "")
+    assert run("feeds", "check", "http://127.0.0.1:1/", "--json").code == 5
+
+
+@given(
+    st.binary(max_size=300)
+    | st.text(max_size=200).map(lambda text: f'{{"items": [{{"id": "{text}"}}]}}'.encode())
+)
+@hypothesis_settings(
+    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_no_bytes_make_a_check_fail_otherwise_than_with_a_line(run: Run, tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(body)
+    said = run("feeds", "check", str(path), "--json")
+    assert said.code in (0, 2)
+    assert ("error" in said.json) is (said.code == 2)
+
+
+def test_entries_are_listed_shown_and_marked(run: Run, site: Database) -> None:
+    run("topics", "add", "all")
+    run("subscribers", "add", "ana@example.org", "--topic", "all", "--frequency", "flash")
+    assert "\x1b" not in run("entries", "list").out
+    [entry] = run("entries", "list", "--json").json
+    assert (entry["feed"], entry["is_key_event"]) == ("harbour", None)
+    assert "The evening ferry leaves" in run("entries", "show", "1").out
+    assert "alert 1 carries it" in run("entries", "flash", "1").out
+    assert "alert 1 carries it" in run("entries", "flash", "1").out
+    assert run("entries", "show", "1", "--json").json["key_event_by"] == "operator"
+    [alert] = run("status", "--json").json
+    assert (alert["lane"], alert["state"]) == ("flash", "released")
+    assert "flash" in run("status").out
+
+
+def test_an_entry_is_previewed_and_explained(run: Run, site: Database, tmp_path: Path) -> None:
+    run("topics", "add", "all")
+    run("subscribers", "add", "ana@example.org", "--topic", "all")
+    announce(site)
+    said = run("preview", "1", "--out", str(tmp_path / "out"))
+    assert said.code == 0
+    mail = message_from_bytes((tmp_path / "out" / "entry-1.eml").read_bytes(), policy=policy.default)
+    assert "ferry" in mail["Subject"]
+    assert "ferry" in (tmp_path / "out" / "entry-1.html").read_text()
+    assert run("explain", "ana@example.org", "1").out.count("\n") > 1
+    assert run("explain", "ana@example.org", "1", "--json").json["entry_id"] == 1
+
+
+def test_replies_are_classified_one_or_many(run: Run) -> None:
+    assert run("smtp", "classify", "550 5.1.1 <jo@reader.example>: no such user").out.startswith("dead: ")
+    said = run("smtp", "classify", "--json", stdin=b"250 ok\n451 4.7.1 try later\n\xff\xfe\n")
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert [set(line) for line in lines] == [{"verdict", "why"}] * 3
+    assert lines[0]["verdict"] == "accepted"
+
+
+def test_a_reader_of_our_output_may_leave_early(run: Run, tmp_path: Path) -> None:
+    run("topics", "add", "all")
+    script = f"{sys.executable} -m alerts.cli topics list --json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "alerts.cli", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.startswith("alerts ")
