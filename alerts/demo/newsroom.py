@@ -21,6 +21,7 @@ from alerts.config import (
     keys,
 )
 from alerts.db import Database
+from alerts.declared import declare
 from alerts.demo.loopback import HOST
 from alerts.demo.script import READERS, STORY, TRAVEL, TRAVEL_WORDS
 from alerts.demo.story import EVERYTHING
@@ -59,9 +60,11 @@ def furnish(config: Config) -> None:
     """Makes the database, applies the configuration, and signs the readers up."""
     database = Database(config.database.url.get_secret_value())
     try:
-        db.upgrade(database)
+        db.prepare(database)
+        now = datetime.now(UTC)
         with database.begin() as session:
-            _sign_up(session, keys(config).pepper, datetime.now(UTC))
+            declare(session, config, now)
+            _sign_up(session, keys(config).pepper, now)
     finally:
         database.close()
 

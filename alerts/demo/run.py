@@ -25,10 +25,21 @@ from alerts.demo.signals import stop_on_signals
 from alerts.demo.site import PATH, LivePage
 from alerts.demo.teller import Teller
 
-_PAGE_PORT, _WEB_PORT, _INBOX_PORT, _SMTP_PORT = 8024, 8025, 8026, 8027
 _LOST_MAIL = 7  # the one that --break drops
 _DOES_NOT_ADD_UP = 1
 _INTERRUPTED = 130  # what shells say of a command that ended by Ctrl-C
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    page: int
+    web: int
+    inbox: int
+    smtp: int
+
+
+_PORTS = Ports(page=8024, web=8025, inbox=8026, smtp=8027)
+_ANY_PORTS = Ports(page=0, web=0, inbox=0, smtp=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,10 @@ async def _run(options: Options, console: Console) -> int:
 
 
 async def _set_up(stack: AsyncExitStack, options: Options, folder: Path) -> Stage:
-    smtp, pages, web = bind(_SMTP_PORT), bind(_PAGE_PORT), bind(_INBOX_PORT)
+    pages = bind(_PORTS.page)
+    # The daemon binds its own port, later. Whoever holds the first of the row may count on the others.
+    row = _PORTS if port_of(pages) == _PORTS.page else _ANY_PORTS
+    smtp, web = bind(row.smtp), bind(row.inbox)
     inbox = Inbox(lose=_LOST_MAIL if options.break_ else None, log=folder / "smtp.log")
     await stack.enter_async_context(inbox.serve(smtp))
     names = {reader.address: reader.name for reader in READERS}
@@ -86,7 +100,7 @@ async def _set_up(stack: AsyncExitStack, options: Options, folder: Path) -> Stag
     page = LivePage(STORY, f"http://{HOST}:{port_of(pages)}{PATH}", pace=options.pace, poller=POLLER)
     await stack.enter_async_context(WebServer(page.application(), pages))
     config = configuration(
-        folder=folder, page_url=page.url, smtp_port=port_of(smtp), web_port=free_port(_WEB_PORT)
+        folder=folder, page_url=page.url, smtp_port=port_of(smtp), web_port=free_port(row.web)
     )
     return Stage(config, page, inbox, Addresses(page.url, inbox_server.url, f"{HOST}:{port_of(smtp)}"))
 

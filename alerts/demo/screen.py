@@ -18,8 +18,8 @@ from alerts.demo.story import Change, Delete, End, MarkKey, Mend, Pin, Reader, R
 
 _INK = ("cyan", "magenta", "yellow")
 _PICTURE_WIDTH = 100
-# The picture in the README: how many lines from the start of the story and from its end it shows.
-_PICTURE_HEAD, _PICTURE_TAIL = 26, 6
+# The picture in the README: how many events from the start of the story and from its end it shows.
+_PICTURE_HEAD, _PICTURE_TAIL = 15, 3
 
 _NOT_SHOWN = {"event", "level", "timestamp", "exception"}
 
@@ -74,7 +74,7 @@ class Screen:
     def __init__(self, console: Console, readers: Sequence[Reader]) -> None:
         self._console = console
         self._ink = dict(zip((reader.name for reader in readers), _INK, strict=False))
-        self._lines: list[RenderableType] = []
+        self._events: list[RenderableType] = []
         self._frame: list[RenderableType] = []
         self._verdict: list[RenderableType] = []
 
@@ -87,11 +87,11 @@ class Screen:
         for number, reader in enumerate(readers):
             grid.add_row(
                 Text("" if number else "Readers", style="bold"),
-                self._name(reader.name) + Text(f"  {reader.choice}", style="dim"),
+                Text.assemble(self._name(reader.name), (f"  {reader.choice}", "dim")),
             )
         about = Text(
             f"“{headline}”: a made-up live blog, told in about a minute. "
-            "The daemon polls it once a second and mails what is new.",
+            "The daemon looks at it every second or so, and mails what is new. “Ours” is the time from its look to the inbox.",
         )
         panel = Panel(Group(about, "", grid), title="alerts demo", box=box.ROUNDED, border_style="blue")
         self._show(panel, self._frame)
@@ -108,34 +108,35 @@ class Screen:
 
     def desk(self, second: float, change: Change, title: str) -> None:
         """Says what the newsroom did to its page."""
-        text = Text(f"{_DEEDS[type(change)]} ") + Text(title, style="italic")
-        self._line(second, "desk", "blue", text)
+        self._event(
+            second, "desk", "blue", Text.assemble(_DEEDS[type(change)], " " * bool(title), (title, "italic"))
+        )
 
     def mailed(self, second: float, post: Mailed) -> None:
         """Says who was mailed what, how long after it was posted, and how much of that was ours."""
         tag, style = ("FLASH", "bold red") if post.is_flash else ("NEW", "bold green")
-        self._line(second, tag, style, Text(post.title, style="bold"))
         names = Text(", ").join([self._name(name) for name in post.names])
         pace = f"   {post.wait:.2f} s after it was posted, {post.ours * 1000:.0f} ms of it ours"
-        self._under(Text.assemble("→ ", names, (pace, "dim")))
+        below = [Text.assemble("→ ", names, (pace, "dim"))]
         if post.note:
-            self._under(Text(post.note, style="dim italic"))
+            below.append(Text(post.note, style="dim italic"))
+        self._event(second, tag, style, Text(post.title, style="bold"), below)
 
     def quiet(self, second: float, change: Silent, mails: int) -> None:
         """Says what readers got of a change of the page: nothing, as it should be."""
         if mails:
-            self._line(second, "MAILED", "bold red", Text(f"{mails} mails too many went out", style="red"))
+            self._event(second, "MAILED", "bold red", Text(f"{mails} mails too many went out", style="red"))
         else:
-            self._line(second, "quiet", "dim", Text(_SILENCES[type(change)], style="dim"))
+            self._event(second, "quiet", "dim", Text(_SILENCES[type(change)], style="dim"))
 
     def seen(self, second: float, text: str, title: str = "") -> None:
         """Says what the daemon made of the page."""
-        self._line(second, "seen", "cyan", Text.assemble(text, (title, "italic")))
+        self._event(second, "seen", "cyan", Text.assemble(text, (title, "italic")))
 
     def said(self, second: float, event: Mapping[str, object]) -> None:
         """Passes on a warning of the daemon."""
         rest = " ".join(f"{key}={value}" for key, value in event.items() if key not in _NOT_SHOWN)
-        self._line(second, "daemon", "yellow", Text(f"{event.get('event')} {rest}", style="yellow"))
+        self._event(second, "daemon", "yellow", Text(f"{event.get('event')} {rest}", style="yellow"))
 
     def verdict(
         self, account: Account, lost: Sequence[str], to_inbox: Speed | None, ours: Speed | None
@@ -154,22 +155,19 @@ class Screen:
     def picture(self, path: Path, title: str) -> None:
         """Writes what was printed as an SVG: the opening, the start and the end of the story, the verdict."""
         canvas = Console(record=True, file=StringIO(), width=_PICTURE_WIDTH, force_terminal=True)
-        cut = len(self._lines) > _PICTURE_HEAD + _PICTURE_TAIL
+        cut = len(self._events) > _PICTURE_HEAD + _PICTURE_TAIL
         middle = (
-            [*self._lines[:_PICTURE_HEAD], Text("    ⋮"), *self._lines[-_PICTURE_TAIL:]]
+            [*self._events[:_PICTURE_HEAD], Text("    ⋮"), *self._events[-_PICTURE_TAIL:]]
             if cut
-            else self._lines
+            else self._events
         )
         for each in [*self._frame, *middle, *self._verdict]:
             canvas.print(each)
         path.write_text(canvas.export_svg(title=title, code_format=_SVG), encoding="utf-8")
 
-    def _line(self, second: float, tag: str, style: str, text: Text) -> None:
-        clock = f"{int(second) // 60}:{second % 60:04.1f}"
-        self._show(Text.assemble((f"{clock:>7}  ", "dim"), (f"{tag:<7}", style), text), self._lines)
-
-    def _under(self, text: Text) -> None:
-        self._show(Text(" " * 16) + text, self._lines)
+    def _event(self, second: float, tag: str, style: str, text: Text, below: Sequence[Text] = ()) -> None:
+        line = Text.assemble((f"{_clock(second):>7}  ", "dim"), (f"{tag:<7}", style), text)
+        self._show(Text(f"\n{' ' * 16}").join([line, *below]), self._events)
 
     def _show(self, each: RenderableType, kept: list[RenderableType]) -> None:
         kept.append(each)
@@ -201,6 +199,11 @@ class Screen:
         return table
 
 
+def _clock(second: float) -> str:
+    minutes, tenths = divmod(round(second * 10), 600)
+    return f"{minutes}:{tenths / 10:04.1f}"
+
+
 def _footer(progress: Progress, addresses: Addresses) -> Table:
     grid = Table.grid(padding=(0, 2), expand=False)
     grid.add_row(
@@ -217,7 +220,7 @@ def _speeds(to_inbox: Speed | None, ours: Speed | None) -> Text:
     return Text.assemble(
         ("From the page to the inbox  ", "bold"),
         f"fastest {to_inbox.fastest:.2f} s, median {to_inbox.median:.2f} s, slowest {to_inbox.slowest:.2f} s\n",
-        ("From our poll to the inbox  ", "bold"),
+        ("From our look to the inbox  ", "bold"),
         f"fastest {ours.fastest * 1000:.0f} ms, median {ours.median * 1000:.0f} ms, slowest {ours.slowest * 1000:.0f} ms\n",
     )
 

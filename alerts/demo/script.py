@@ -38,7 +38,7 @@ READERS = (
     Reader(
         "Carla",
         "carla@readers.example",
-        "travel + key events",
+        "travel, key events",
         (Follow(TRAVEL), Follow(EVERYTHING, key_events_only=True)),
     ),
 )

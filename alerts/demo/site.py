@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from alerts.demo.page import Timing, render
-from alerts.demo.story import Story
+from alerts.demo.story import Delete, Story
 
 PATH = "/live/storm-odile"
+_JUST_BEFORE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,20 @@ class LivePage:
 
     @property
     def second(self) -> float:
-        """The story second it is now."""
-        return self.timing.second(datetime.now(UTC))
+        """The story second it is now.
+
+        The story stops before a deletion until the poller has come for the post: what could not be seen
+        would be owed to nobody, and the script says that it is.
+        """
+        second = self.timing.second(datetime.now(UTC))
+        for change in self._story.changes:
+            if isinstance(change, Delete) and change.at <= second and not self._was_polled(change):
+                return min(second, change.at - _JUST_BEFORE)
+        return second
+
+    def _was_polled(self, change: Delete) -> bool:
+        posted = self._story.post(change.post_id).at
+        return any(posted <= poll.second < change.at for poll in self._polls)
 
     def application(self) -> web.Application:
         app = web.Application()

@@ -43,20 +43,22 @@ class Teller:
     async def tell(self, stop: asyncio.Event) -> None:
         """Tells what happens until the story is over and its mails are in, or `stop` is set.
 
-        Mails that do not come are waited for within a bound, and two seconds pass in any case: a mail too
-        many would come after the last one owed.
+        Mails that are missing are given up after ten seconds without any mail, and two pass in any case: a
+        mail too many would come after the last one owed.
         """
-        over_at: datetime | None = None
         while not stop.is_set():
             now = datetime.now(UTC)
             self._tell_deeds()
             self._tell_silences()
             self._tell_mails(now)
-            if self._page.second >= self._story.ends_at:
-                over_at = over_at or now
-                if now - over_at >= (_GRACE if self.account().missing else _AFTERMATH):
-                    return
+            if self._page.second >= self._story.ends_at and self._is_settled(now):
+                return
             await asyncio.sleep(_TICK)
+
+    def _is_settled(self, now: datetime) -> bool:
+        last = max([mail.received_at for mail in self._inbox.mails], default=self._page.timing.opened)
+        quiet_since = max(last, self._page.timing.when(self._story.ends_at))
+        return now - quiet_since >= (_GRACE if self.account().missing else _AFTERMATH)
 
     def progress(self) -> Progress:
         second = self._page.second
@@ -131,12 +133,15 @@ class Teller:
         waits = [wait for mail in mails if (wait := self._wait(mail)) is not None]
         whole, ours = max(waits, default=(0.0, 0.0))
         title = mails[0].subject
+        reached = {mail.recipient for mail in mails}
         self._screen.mailed(
             self._page.second,
             Mailed(
                 title=title,
                 note=self._story.post(post_id).note if post_id else "",
-                names=tuple(self._names.get(mail.recipient, mail.recipient) for mail in mails),
+                names=tuple(
+                    self._names.get(each, each) for each in [*self._names, *reached] if each in reached
+                ),
                 is_flash=self._lane_of.get(title) == Lane.FLASH,
                 wait=whole,
                 ours=ours,

@@ -15,7 +15,7 @@ from alerts.demo.loopback import HOST, WebServer, bind, free_port, port_of
 from alerts.demo.page import Timing, live_blog_posting, render
 from alerts.demo.script import STORY
 from alerts.demo.site import PATH, LivePage
-from alerts.demo.story import Post, Story, page_at
+from alerts.demo.story import Delete, Post, Story, page_at
 from alerts.feeds.formats import parse
 
 URL = "http://127.0.0.1:8024/live/storm-odile"
@@ -107,6 +107,18 @@ async def test_only_the_poller_starts_the_clock(live: LivePage) -> None:
     assert live.first_polled.is_set()
     assert [poll.second for poll in live.polls_after(0)] == [0]
     assert live.polls_after(0.1) == []
+
+
+async def test_story_waits_with_a_deletion_until_the_post_was_polled(live: LivePage) -> None:
+    delete = next(change for change in STORY.changes if isinstance(change, Delete))
+    live.timing = Timing(OPENED, datetime.now(UTC) - timedelta(seconds=delete.at + 5))
+    assert live.second < delete.at
+    async with aiohttp.ClientSession(headers={"User-Agent": "poller/1"}) as session:
+        async with session.get(live.url) as before:
+            assert f'id="{delete.post_id}"' in await before.text()
+        assert live.second > delete.at
+        async with session.get(live.url) as after:
+            assert f'id="{delete.post_id}"' not in await after.text()
 
 
 def test_taken_port_gives_way_to_another() -> None:

@@ -14,6 +14,7 @@ from alerts.demo.story import End, Silent
 GOOD = Account(
     2, (Row("Ada", "every entry", 2, 2, (), 0, 0), Row("Bruno", "key events only", 1, 1, (), 0, 0))
 )
+WIDE = Account(33, tuple(Row(reader.name, reader.choice, 29, 29, (), 0, 0) for reader in READERS))
 BAD = Account(2, (Row("Ada", "every entry", 2, 3, ("p1",), 2, 0),))
 SPEED = Speed(0.05, 0.5, 1.25)
 WHERE = Addresses("http://127.0.0.1:1/live", "http://127.0.0.1:2", "127.0.0.1:3")
@@ -27,7 +28,7 @@ def told(account: Account, *, lost: tuple[str, ...] = ()) -> tuple[Screen, str]:
         screen.desk(change.at, change, "" if isinstance(change, End) else STORY.post(change.post_id).title)
         if isinstance(change, Silent):
             screen.quiet(change.at + 2, change, 0)
-    screen.mailed(72.34, Mailed("A [red]title[/red]", "", ("Ada", "Bruno"), True, 0.5, 0.012))
+    screen.mailed(71.96, Mailed("A [red]title[/red]", "", ("Ada", "Bruno"), True, 0.5, 0.012))
     screen.verdict(account, lost, SPEED, SPEED)
     return screen, output.getvalue()
 
@@ -39,14 +40,15 @@ def test_a_dumb_terminal_gets_plain_text() -> None:
 
 
 def test_lines_fit_into_eighty_columns() -> None:
-    _, text = told(GOOD)
+    _, text = told(WIDE)
+    assert all(re.search(rf"{reader.name} +{reader.choice} +29", text) for reader in READERS)
     assert max(map(len, text.splitlines()[:-1])) <= 80
 
 
 def test_a_mail_is_told_with_its_readers_and_its_speed() -> None:
     _, text = told(GOOD)
     assert re.search(
-        r"1:12\.3  FLASH +A \[red\]title\[/red\]\n +→ Ada, Bruno +0\.50 s .* 12 ms of it ours", text
+        r"1:12\.0  FLASH +A \[red\]title\[/red\]\n +→ Ada, Bruno +0\.50 s .* 12 ms of it ours", text
     )
 
 
