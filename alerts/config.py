@@ -117,9 +117,9 @@ class SendingConfig(Section):
     """Readers that are taken in hand at once."""
     parallel: int = Field(default=2, ge=1, le=64)
     """Batches in hand at once."""
-    retry_first: Timeout = timedelta(minutes=1)
+    retry_first: Timeout = timedelta(seconds=10)
     """Try again after this long when a server says "not now"; doubled each time ..."""
-    retry_most: Timeout = timedelta(minutes=30)
+    retry_most: Timeout = timedelta(minutes=10)
     """... up to this."""
 
 

@@ -54,7 +54,9 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.url.database).parent.mkdir(
+                parents=True, exist_ok=True, mode=0o700
+            )  # it holds addresses
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url, threads)
         # SQLite has one writer at a time anyway: a single thread queues instead of spinning on the lock.
         self._threads = ThreadPoolExecutor(1 if self.is_sqlite else threads, thread_name_prefix="db")

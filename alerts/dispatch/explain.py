@@ -161,12 +161,14 @@ def _answer(  # noqa: PLR0911 - a list of answers
         return "Not sent to anybody: no topic wanted this entry, or its feed is held."
     if all(alert.state == AlertState.HELD for alert in alerts):
         return f"Not sent yet: the alert is held ({alerts[0].state_reason})."
-    if any(alert.state == AlertState.RELEASED for alert in alerts):
-        return "Not sent so far: the alert is going out, or the reader is not in its audience."
-    return f"Not owed: {_why_not_owed(session, subscriber, alerts)}."
+    reason = _why_not_owed(session, subscriber, alerts)
+    if reason:
+        return f"Not owed: {reason}."
+    return "Not sent so far: the alert is going out, and has not come to this reader yet."
 
 
 def _why_not_owed(session: Session, subscriber: Subscriber, alerts: Sequence[Alert]) -> str:
+    """Says why the reader is outside of the alerts' audience; empty when they are in it."""
     wanted = {int(topic): words for alert in alerts for topic, words in alert.audience.items()}
     own = session.exec(
         select(Subscription).where(
@@ -180,5 +182,7 @@ def _why_not_owed(session: Session, subscriber: Subscriber, alerts: Sequence[Ale
         return "the reader had left before the alert was announced"
     if all(each.since > announced for each in own):
         return "the reader followed after the alert was announced"
+    if any(each.frequency in wanted[each.topic_id] for each in own):
+        return ""
     choices = ", ".join(sorted({each.frequency for each in own}))
     return f"the reader's choice ({choices}) does not include this kind of entry"

@@ -1,13 +1,13 @@
 """How the newest alerts stand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.models import Alert, AlertEntry, Delivery, EntryRevision
+from alerts.models import Alert, AlertEntry, AlertState, Delivery, EntryRevision
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,16 @@ class AlertStatus:
 
 def newest(session: Session, limit: int) -> list[AlertStatus]:
     """Gives the newest alerts, the newest first; counts as many rows as they have mails."""
-    alerts = session.exec(select(Alert).order_by(col(Alert.id).desc()).limit(limit)).all()
+    return _statuses(session, session.exec(select(Alert).order_by(col(Alert.id).desc()).limit(limit)).all())
+
+
+def held(session: Session) -> list[AlertStatus]:
+    """Gives the alerts that wait, the oldest first."""
+    waiting = select(Alert).where(Alert.state == AlertState.HELD).order_by(col(Alert.id))
+    return _statuses(session, session.exec(waiting).all())
+
+
+def _statuses(session: Session, alerts: Sequence[Alert]) -> list[AlertStatus]:
     ids = [_id(alert) for alert in alerts]
     counts: dict[int, dict[str, int]] = {}
     counting = (
