@@ -355,7 +355,7 @@ def test_parts_of_a_known_window_in_any_order_change_nothing(
     assert decision.identity == known.identity
 
 
-@given(st.lists(NUMBERS, min_size=1, max_size=5), SHAPES)
+@given(st.lists(NUMBERS, min_size=1, max_size=5), STEADY)
 def test_no_text_is_announced_twice(windows: list[list[int]], shape: str) -> None:
     known, announced = NOTHING_KNOWN, set[str]()
     for numbers in windows:
@@ -365,6 +365,24 @@ def test_no_text_is_announced_twice(windows: list[list[int]], shape: str) -> Non
         assert not prints & announced
         announced |= prints
         known = after(known, decision)
+
+
+@given(st.integers(1, 6), st.lists(st.integers(0, 3), max_size=8), st.sampled_from(["post{}", "live-{}x"]))
+def test_a_blog_whose_ids_are_positions_announces_each_post_once(
+    size: int, arrivals: list[int], pattern: str
+) -> None:
+    known = NOTHING_KNOWN
+    announced: list[str] = []
+    for arrived in [0, *arrivals]:
+        size += arrived
+        posts = [
+            entry(number, key=pattern.format(place), url="")
+            for place, number in enumerate(range(size, 0, -1), start=1)
+        ]
+        decision = decide(known, window(*posts), Policy(flood_limit=50))
+        announced += titles(decision)
+        known = after(known, decision)
+    assert announced == [entry(number).title for number in range(1, size + 1)]
 
 
 @given(st.lists(NUMBERS, min_size=2, max_size=5), STEADY)
