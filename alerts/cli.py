@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(site.run)
 app.command()(site.demo)
+app.command()(site.inbox)
 app.command()(site.status)
 app.add_typer(configuration.app, name="config")
 app.add_typer(site.database, name="db")

@@ -1,4 +1,4 @@
-"""alerts run, demo, status and db: the site as a whole."""
+"""alerts run, demo, inbox, status and db: the site as a whole."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,16 @@ def demo(
     from alerts.demo.run import run as run_demo
 
     raise typer.Exit(run_demo(Options(once=once, break_=break_, pace=pace, picture=picture)))
+
+
+def inbox(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Take mail at this port.")] = 1025,
+    web_port: Annotated[int, typer.Option(min=0, max=65_535, help="Show it at this port.")] = 8026,
+) -> None:
+    """Take mail for anybody, send none on, and show it in a browser: for trying a site out."""
+    from alerts.demo import alone
+
+    alone.run(port, web_port)
 
 
 def status(
