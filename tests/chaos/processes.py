@@ -124,7 +124,7 @@ class Site:
         self._process.wait()
         return time.monotonic()
 
-    def killed_itself(self) -> bool:
+    def has_killed_itself(self) -> bool:
         """Tells whether the daemon has come to its failpoint."""
         assert self._process is not None
         return self._process.poll() == -signal.SIGKILL
