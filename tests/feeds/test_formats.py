@@ -513,3 +513,12 @@ def test_reads_pages_in_other_encodings(encoding: str, content_type: str) -> Non
     document = json.dumps(posting(update(headline="Pêche à quai")), ensure_ascii=False)
     body = html(document).decode().encode(encoding)
     assert only(parse(body, URL, content_type)).title == "Pêche à quai"
+
+
+def test_cuts_a_post_that_no_mail_could_carry() -> None:
+    assert len(only(read(posting(update(articleBody="& " * 1_000_000)))).text) <= 100_000
+
+
+def test_bounds_the_look_for_key_points() -> None:
+    blocks = '<div class="key-points">' * 20_000 + '<a href="#1">x</a>' * 20_000
+    assert len(read(posting(update()), body=blocks).entries) == 1

@@ -36,6 +36,10 @@ _NAMING = (
 # A block that links to more of the posts than this is a table of contents, or wraps the posts themselves.
 _MOST_OF_MANY = 0.6
 _MANY = 4
+# A page nests and repeats what it likes: looking is bounded.
+_MOST_BLOCKS = 100
+_MOST_ANCHORS = 200
+_MOST_HEADINGS = 1000
 
 
 def marked(source: Source, entries: Sequence[FeedEntry]) -> list[FeedEntry]:
@@ -76,7 +80,9 @@ def _linked(source: Source, entries: Sequence[FeedEntry]) -> set[int]:
     )
     found: set[int] = set()
     for block in _blocks(source):
-        in_block = {number for anchor in block.css("a") for number in targets.of(source, anchor)}
+        in_block = {
+            number for anchor in block.css("a")[:_MOST_ANCHORS] for number in targets.of(source, anchor)
+        }
         if not _is_too_many(in_block, entries):
             found |= in_block
     return found
@@ -98,7 +104,7 @@ class _Targets:
             self.urls.get(link)
             or self.names.get(fragment)
             or self.names.get(anchor.attributes.get("data-id") or "")
-            or self.titles.get(one_line(anchor.text()).casefold())
+            or self.titles.get(one_line(anchor.text(), is_plain=True).casefold())
             or set()
         )
 
@@ -112,10 +118,10 @@ def _blocks(source: Source) -> list[LexborNode]:
     ]
     headed = [
         node.parent
-        for node in source.html.css(_HEADINGS)
-        if node.parent is not None and _BLOCK_HEADING.fullmatch(one_line(node.text()))
+        for node in source.html.css(_HEADINGS)[:_MOST_HEADINGS]
+        if node.parent is not None and _BLOCK_HEADING.fullmatch(one_line(node.text(), is_plain=True))
     ]
-    return named + headed
+    return (headed + named)[:_MOST_BLOCKS]
 
 
 def _by_name(entries: Sequence[FeedEntry]) -> dict[str, set[int]]:

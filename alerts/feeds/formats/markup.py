@@ -25,7 +25,7 @@ _BLOCKS = {
 _CELLS = {"td", "th"}
 _LINES = {"li", "tr", "dt", "dd"}
 
-_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/?)>|<!--.*?-->|<!\[CDATA\[", re.DOTALL)
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/?)>|<!--|<!\[CDATA\[")
 _BLOCK_TAG = re.compile(
     r"<(?:p|div|li|ul|ol|blockquote|h[1-6]|table|section|article|figure|pre|br|dl)\b", re.IGNORECASE
 )
@@ -36,6 +36,7 @@ _KEPT_TAG = re.compile(r"<(/?)([a-z0-9]+)>")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"[^\S\n]+")
+_LONGEST = 100_000  # characters of one post: more fits no mail, and cleaning takes the square of it
 _TITLE_LENGTH = 500
 _OPENING_LENGTH = 100
 
@@ -50,6 +51,7 @@ def as_html(raw: str) -> str:
 
     Double escaping is as common in the wild as none; a text with a real tag is taken at its word.
     """
+    raw = raw[:_LONGEST]
     for markup in (raw, html.unescape(raw)):
         if _TAG.search(markup):
             once = _TWICE_ESCAPED.sub("&", markup)
@@ -59,7 +61,9 @@ def as_html(raw: str) -> str:
 
 def plain_as_html(text: str) -> str:
     """Gives HTML for plain text: a paragraph for each run of lines, a break for each line."""
-    paragraphs = [part.strip() for part in re.split(r"\n\s*\n", text.replace("\r\n", "\n")) if part.strip()]
+    paragraphs = [
+        part.strip() for part in re.split(r"\n\s*\n", text[:_LONGEST].replace("\r\n", "\n")) if part.strip()
+    ]
     return "".join(f"<p>{html.escape(part, quote=False).replace(chr(10), '<br>')}</p>" for part in paragraphs)
 
 
@@ -91,7 +95,7 @@ def plain(markup: str) -> str:
     # Sanitised first to bare elements without attributes, every tag has one exact shape.
     bare = nh3.clean(tidy(markup), tags=_BLOCKS | _CELLS | {"br"}, clean_content_tags=_DROPPED, attributes={})
     # A line end inside a paragraph is no line end in HTML, except that plain text given as HTML means it.
-    lines = bare if not _KEPT_TAG.search(bare) else re.sub(r"\s*\n\s*", " ", bare)
+    lines = bare if not _KEPT_TAG.search(bare) else bare.replace("\n", " ")
     broken = _KEPT_TAG.sub(_as_space, lines)
     return paragraphs(unescaped_twice(broken))
 
