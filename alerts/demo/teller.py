@@ -139,14 +139,16 @@ class Teller:
             Mailed(
                 title=title,
                 note=self._story.post(post_id).note if post_id else "",
-                names=tuple(
-                    self._names.get(each, each) for each in [*self._names, *reached] if each in reached
-                ),
+                names=tuple(self._names.get(each, each) for each in sorted(reached, key=self._place)),
                 is_flash=self._lane_of.get(title) == Lane.FLASH,
                 wait=whole,
                 ours=ours,
             ),
         )
+
+    def _place(self, address: str) -> int:
+        known = [*self._names]
+        return known.index(address) if address in known else len(known)
 
     def _wait(self, mail: Mail) -> tuple[float, float] | None:
         """Gives the seconds a mail took from the page and from the poll that saw its post; None if not owed."""
