@@ -104,6 +104,7 @@ class Connection:
             tls_context=context,
         )
         self._is_fresh = True  # nothing of an earlier mail stands in the session
+        self._is_first = True  # no mail was tried on this connection before
         self.in_content = False  # a mail's content went out, at least in part, and its reply is awaited
 
     @property
@@ -119,10 +120,13 @@ class Connection:
     async def send(self, mail: Mail) -> Outcome:
         """Hands one mail over; whatever happens, the fence's refusal included, is told as an outcome."""
         self.in_content = False
+        is_first, self._is_first = self._is_first, False
         try:
             refused = await self._envelope(mail)
             if refused is not None:
-                return refused
+                # RFC 5321, 3.8: the word is about the connection, which has carried its share.
+                is_sent_away = refused.stage == "MAIL" and refused.code == _CLOSING and not is_first
+                return Unsent("sent away") if is_sent_away else refused
             mail.fence()
             mail.begin()
             self.in_content = True

@@ -126,6 +126,89 @@ async def test_a_relay_that_is_away_is_asked_once_and_then_left_alone(smtp_serve
     await transport.close()
 
 
+async def test_a_host_name_that_cannot_be_one_is_a_relay_that_is_away() -> None:
+    at = Server("main", "mail..example", 25, "none", "", "", 1, *[timedelta(seconds=5)] * 3)
+    async with asyncio.timeout(5):
+        (outcome,) = await hand_over_once(at, a_mail())
+    assert isinstance(outcome, Unsent)
+
+
+async def test_one_outage_is_one_however_many_connections_met_it(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+    await server.stop()
+    transport = Transport(server_at(server, connections=10))
+    await hand_over(transport, *[a_mail() for _ in range(10)])
+    assert 0 < transport.down_for() < 1
+    await transport.close()
+
+
+async def test_a_relay_that_allows_fewer_connections_is_served_over_those(smtp_server: StartSmtp) -> None:
+    server = await smtp_server(delay=0.02)
+    transport = Transport(server_at(server, connections=4))
+    first = asyncio.create_task(hand_over(transport, a_mail("first@example.org")))
+    await server.wait_until(lambda: server.in_flight == 1)
+    server.script.on(Point.BANNER, Reply.of(421, "4.7.0 too many connections"))
+    outcomes = await hand_over(transport, *[a_mail(f"r{n}@example.org") for n in range(20)])
+    outcomes += await first
+    assert [each.code for each in outcomes if isinstance(each, Replied)] == [250] * 21
+    assert transport.down_for() == 0
+    assert server.connections <= 4, "no new attempt for each mail"
+    await transport.close()
+
+
+async def test_a_server_that_sends_a_kept_connection_away_gets_the_mail_over_a_new_one(
+    smtp_server: StartSmtp,
+) -> None:
+    server = await smtp_server(mails_per_connection=2)
+    outcomes = await hand_over_once(server_at(server), *[a_mail(f"r{n}@example.org") for n in range(9)])
+    assert [each.code for each in outcomes if isinstance(each, Replied)] == [250] * 9
+
+
+async def test_a_close_in_the_middle_of_connecting_tells_every_mail(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+    server.script.on(Point.BANNER, Hang())
+    transport = Transport(server_at(server))
+    handed = asyncio.create_task(hand_over(transport, a_mail(), a_mail()))
+    await server.wait_until(lambda: server.connections == 1)
+    await asyncio.sleep(0.05)  # the client's side of the same event
+    async with asyncio.timeout(2):
+        await transport.close()
+        outcomes = await handed
+    assert all(isinstance(each, Unsent) for each in outcomes)
+
+
+async def test_a_defect_in_what_hears_of_one_mail_does_not_stop_the_others(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+    transport = Transport(server_at(server))
+
+    def fail(_outcome: Outcome) -> None:
+        raise RuntimeError("a defect")
+
+    transport.submit(a_mail("first@example.org"), fail)
+    async with asyncio.timeout(5):
+        (outcome,) = await hand_over(transport, a_mail("second@example.org"))
+    assert isinstance(outcome, Replied)
+    await transport.close()
+
+
+async def test_a_lost_lease_costs_the_relay_no_connection(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+    is_shut: list[int] = []
+
+    def fence() -> None:
+        if is_shut:
+            raise LeaseLost("past the deadline")
+
+    transport = Transport(server_at(server))
+    await hand_over(transport, a_mail(fence=fence))
+    is_shut.append(1)
+    outcomes = await hand_over(transport, *[a_mail(fence=fence) for _ in range(30)])
+    assert set(outcomes) == {Unsent("LeaseLost")}
+    await hand_over(transport, a_mail())
+    assert server.connections == 1
+    await transport.close()
+
+
 async def test_no_more_connections_than_allowed(smtp_server: StartSmtp) -> None:
     server = await smtp_server(delay=0.01)
     await hand_over_once(server_at(server, connections=4), *[a_mail() for _ in range(40)])
