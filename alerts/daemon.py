@@ -110,11 +110,11 @@ async def _serve(
 
 @asynccontextmanager
 async def _ticking(database: Database, poller: Poller) -> AsyncIterator[None]:
-    """Asks each second what is due; one tick at a time, and a late one is not made up for."""
+    """Asks often what is due; one tick at a time, and a late one is not made up for."""
     scheduler = AsyncIOScheduler(timezone="UTC")
-    every_second = {"trigger": "interval", "seconds": 1, "coalesce": True, "max_instances": 1}
-    scheduler.add_job(poller.tick, **every_second)
-    scheduler.add_job(_release_held, args=[database], **every_second)
+    often = {"trigger": "interval", "coalesce": True, "max_instances": 1, "next_run_time": _utc_now()}
+    scheduler.add_job(poller.tick, seconds=0.25, **often)
+    scheduler.add_job(_release_held, args=[database], seconds=1, **often)
     scheduler.start()
     try:
         yield

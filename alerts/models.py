@@ -127,6 +127,7 @@ class Feed(SQLModel, table=True):
     coverage_end: datetime | None = None
     baselined_at: datetime | None = None
     next_poll_at: datetime
+    leased_by: str = ""  # one claim's token; another's result is thrown away
     leased_until: datetime | None = None
     polled_at: datetime | None = None
     changed_at: datetime | None = None

@@ -223,7 +223,8 @@ def _draft(feed: Feed) -> FeedDraft:
 
 
 def _stop(feed: Feed, reason: str) -> None:
-    feed.state, feed.state_reason, feed.leased_until = FeedState.PAUSED, reason, None
+    feed.state, feed.state_reason = FeedState.PAUSED, reason
+    feed.leased_by, feed.leased_until = "", None
 
 
 def _restart(session: Session, feed: Feed, now: datetime) -> None:
@@ -240,7 +241,7 @@ def _restart(session: Session, feed: Feed, now: datetime) -> None:
 def _forget_answers(feed: Feed) -> None:
     """Makes the next poll read the page whole, also when the server would say that nothing changed."""
     feed.etag = feed.last_modified = feed.body_hash = ""
-    feed.leased_until = None  # the result of a poll under way is thrown away
+    feed.leased_by, feed.leased_until = "", None  # the result of a poll under way is thrown away
 
 
 def _find(session: Session, name: str) -> Feed | None:

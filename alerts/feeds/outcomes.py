@@ -14,14 +14,14 @@ POLLED_STATES = (FeedState.ACTIVE, FeedState.HELD)
 
 @dataclass(frozen=True, slots=True)
 class DueFeed:
-    """A feed that this process may poll until `leased_until`; the lease's end is also its token."""
+    """A feed that this process may poll; `lease` is the token of the claim that says so."""
 
     id: int
     name: str
     url: str
     validators: Validators
     body_hash: str
-    leased_until: datetime
+    lease: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ lease has passed is thrown away.
 """
 
 import asyncio
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -33,13 +34,15 @@ from alerts.feeds.outcomes import (
     Window,
 )
 from alerts.feeds.store import store
-from alerts.models import Feed
+from alerts.models import Feed, table_of
 
 __all__ = ["DueFeed", "Kind", "PollItem", "PollResult", "Poller", "Verdict", "claim_due", "poll_due", "store"]
 
 log = structlog.get_logger()
 
-LEASE = timedelta(minutes=2)  # more than a fetch with its limits and the reading after it can take
+_FEED = table_of(Feed)
+
+LEASE = timedelta(seconds=12)  # renewed while a poll lasts: the feeds of a process that died wait no longer
 
 
 def claim_due(session: Session, now: datetime, limit: int, lease: timedelta) -> list[DueFeed]:
@@ -52,14 +55,22 @@ def claim_due(session: Session, now: datetime, limit: int, lease: timedelta) -> 
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+    lease_token = secrets.token_hex(8)
     claimed = []
     for feed in feeds:
         assert feed.id is not None, "read from the table"
-        feed.leased_until = now + lease
+        feed.leased_by, feed.leased_until = lease_token, now + lease
         session.add(feed)
         validators = Validators(feed.etag, feed.last_modified)
-        claimed.append(DueFeed(feed.id, feed.name, feed.url, validators, feed.body_hash, feed.leased_until))
+        claimed.append(DueFeed(feed.id, feed.name, feed.url, validators, feed.body_hash, lease_token))
     return claimed
+
+
+def renew(session: Session, leases: Sequence[str], until: datetime) -> None:
+    """Prolongs the leases that are still held; one that was taken back stays so."""
+    session.connection().execute(
+        sa.update(_FEED).where(_FEED.c.leased_by.in_(leases)).values(leased_until=until)
+    )
 
 
 @dataclass(slots=True)
@@ -73,19 +84,29 @@ class Poller:
     lease: timedelta = LEASE
     random: Random = field(default_factory=Random)
     on_result: Callable[[PollResult], None] | None = None
-    _running: set[asyncio.Task[PollResult]] = field(default_factory=set)
+    _running: dict[asyncio.Task[PollResult], DueFeed] = field(default_factory=dict)
+    _renewed_at: datetime | None = None
 
     async def tick(self) -> int:
         """Starts polling what is due, as far as there is room; gives how many polls it started."""
+        await self._renew()
         room = self.parallel - len(self._running)
         if room <= 0:
             return 0
         feeds = await self.database.run(claim_due, self.clock(), room, self.lease)
         for feed in feeds:
             task = asyncio.create_task(self.poll(feed), name=f"poll {feed.name}")
-            self._running.add(task)
+            self._running[task] = feed
             task.add_done_callback(self._finished)
         return len(feeds)
+
+    async def _renew(self) -> None:
+        """Keeps the leases of polls under way, each third of a lease."""
+        now = self.clock()
+        if self._running and (self._renewed_at is None or now - self._renewed_at >= self.lease / 3):
+            leases = sorted({feed.lease for feed in self._running.values()})
+            await self.database.run(renew, leases, now + self.lease)
+            self._renewed_at = now
 
     async def drain(self) -> list[PollResult]:
         """Waits for the polls that are under way and gives their results."""
@@ -102,7 +123,7 @@ class Poller:
 
     def _finished(self, task: asyncio.Task[PollResult]) -> None:
         """Forgets a poll; one that broke off is left to its lease, and said."""
-        self._running.discard(task)
+        self._running.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("poll_broke_off", task=task.get_name(), error=type(error).__name__)
 

@@ -39,9 +39,9 @@ def store(session: Session, due: DueFeed, outcome: Outcome, now: datetime, rando
     Nothing is written when the lease is no longer ours or the feed was stopped meanwhile.
     """
     feed = session.exec(select(Feed).where(Feed.id == due.id).with_for_update()).one_or_none()
-    if feed is None or feed.leased_until != due.leased_until or feed.state not in POLLED_STATES:
+    if feed is None or feed.leased_by != due.lease or feed.state not in POLLED_STATES:
         return PollResult(due.name, Verdict.LOST, reason="the lease passed, or the feed was stopped")
-    feed.leased_until = None
+    feed.leased_by, feed.leased_until = "", None
     feed.polled_at = now
     if isinstance(outcome, Failed):
         result = _store_failure(session, feed, outcome.error, now, random)

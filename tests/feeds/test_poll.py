@@ -334,10 +334,29 @@ def test_a_result_whose_lease_has_passed_is_thrown_away(db: Database, state: Fee
         feed = session.get_one(Feed, feed_id)
         feed.state = state
         if state == FeedState.ACTIVE:
-            feed.leased_until = NOW + 2 * LEASE  # another process has it now
+            feed.leased_by = "another"  # process has it now
         session.add(feed)
     with db.begin() as session:
         result = store(session, due, Failed(FetchFailed("late")), NOW, Random(1))
     assert result.verdict == Verdict.LOST
     with db.begin() as session:
         assert session.get_one(Feed, feed_id).failures == 0
+
+
+async def test_a_poll_that_takes_longer_than_its_lease_keeps_it(db: Database) -> None:
+    """A dead process frees its feeds within seconds; a slow page is no dead process."""
+    now = [NOW]
+    async with site() as slow, Fetcher("test") as fetcher:
+        slow.replies["/live"] = Reply(never_ends=True)
+        with db.begin() as session:
+            a_feed(session, url=slow.url("/live"))
+        poller = Poller(db, fetcher, lambda: now[0])
+        assert await poller.tick() == 1
+        for _ in range(4):
+            now[0] += poller.lease / 2
+            await poller.tick()
+        with db.begin() as session:
+            assert claim_due(session, now[0], 10, LEASE) == []
+            assert claim_due(session, now[0] + poller.lease, 10, LEASE) != []
+        slow.closing.set()
+        await poller.drain()

@@ -95,6 +95,7 @@ def upgrade() -> None:
     sa.Column('coverage_end', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
     sa.Column('baselined_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
     sa.Column('next_poll_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+    sa.Column('leased_by', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('leased_until', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
     sa.Column('polled_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
     sa.Column('changed_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
