@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from alerts.dispatch.eligible import AlertRule, Following, Reader
-from alerts.models import Alert, Delivery, Subscriber, Subscription, table_of
+from alerts.models import Alert, Delivery, DeliveryState, Subscriber, Subscription, table_of
 
 SUBSCRIPTION = table_of(Subscription)
 SUBSCRIBER = table_of(Subscriber)
@@ -101,16 +101,20 @@ def _following(row: sa.Row[*tuple[Any, ...]]) -> Following:
 
 
 def _served(session: Session, ids: Sequence[int], after_alert_id: int | None) -> frozenset[int]:
-    """Who holds the entry from the earlier alert, or is in that alert's audience and so will."""
+    """Who holds the entry from the earlier alert, or is in that alert's audience and so will.
+
+    Who was skipped there has not got it: that is final, and another choice of theirs may bring it now.
+    """
     if after_alert_id is None:
         return frozenset()
     first = session.get(Alert, after_alert_id)
     assert first is not None, "an alert is never deleted before those that follow it"
-    opened = sa.select(DELIVERY.c.subscriber_id).where(
+    query = sa.select(DELIVERY.c.subscriber_id, DELIVERY.c.state).where(
         DELIVERY.c.alert_id == after_alert_id,
         DELIVERY.c.subscriber_id.between(ids[0], ids[-1]),
         DELIVERY.c.subscriber_id.in_(ids),
     )
+    opened = {row.subscriber_id: row.state for row in session.connection().execute(query)}
     waiting = [
         sa.select(SUBSCRIPTION.c.subscriber_id).where(
             SUBSCRIPTION.c.topic_id == int(topic),
@@ -122,4 +126,6 @@ def _served(session: Session, ids: Sequence[int], after_alert_id: int | None) ->
         )
         for topic, frequencies in first.audience.items()
     ]
-    return frozenset(session.connection().execute(sa.union(opened, *waiting)).scalars())
+    waits = set(session.connection().execute(sa.union(*waiting)).scalars()) if waiting else set()
+    got = {reader for reader, state in opened.items() if state != DeliveryState.SKIPPED}
+    return frozenset(got | (waits - opened.keys()))
