@@ -43,13 +43,19 @@ class Composer:
     async def prepare(self, alert_id: int, openings: Sequence[Opening]) -> Mapping[str, Prepared]:
         """Gives the prepared bytes of each variant the openings need, committed before they are used."""
         choices = {opening.variant: opening.choice for opening in openings}
-        missing = [variant for variant in choices if (alert_id, variant) not in self._prepared]
+        # What is kept may be forgotten while others are prepared: a chunk can have more variants than that.
+        prepared = {
+            variant: self._prepared[alert_id, variant]
+            for variant in choices
+            if (alert_id, variant) in self._prepared
+        }
+        missing = [variant for variant in choices if variant not in prepared]
         if missing:
             known = await self._db.run(content.stored, alert_id, missing)
             for variant in missing:
                 packed = known.get(variant) or await self._render(alert_id, variant, choices[variant])
-                self._keep(alert_id, variant, unpack(packed))
-        return {variant: self._prepared[alert_id, variant] for variant in choices}
+                prepared[variant] = self._keep(alert_id, variant, unpack(packed))
+        return prepared
 
     def stamp(self, alert_id: int, opening: Opening, prepared: Prepared) -> bytes:
         """Gives one reader's mail; Refused when the address cannot stand on the wire."""
@@ -68,10 +74,11 @@ class Composer:
         reach("body.committed")
         return kept
 
-    def _keep(self, alert_id: int, variant: str, prepared: Prepared) -> None:
+    def _keep(self, alert_id: int, variant: str, prepared: Prepared) -> Prepared:
         self._prepared[alert_id, variant] = prepared
         while len(self._prepared) > _CACHED_VARIANTS:
             self._prepared.popitem(last=False)
+        return prepared
 
 
 def _store(session: Session, alert_id: int, variant: str, rendered: Rendered, packed: bytes) -> bytes:

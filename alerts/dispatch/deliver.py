@@ -8,7 +8,7 @@ while another's mails are on the wire. What a courier cannot finish is left to i
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +26,7 @@ from alerts.dispatch.compose import Composer
 from alerts.dispatch.journal import Journal, Journals
 from alerts.dispatch.outbox import Lease, Opening, Plan
 from alerts.dispatch.receipts import Receipt, Settled
-from alerts.errors import LeaseLost, Refused
+from alerts.errors import LeaseLost, Refused, Unavailable
 from alerts.failpoints import reach
 from alerts.mail.replies import Verdict, judge, scrub
 from alerts.mail.smtp import InDoubt, Mail, Outcome, Replied
@@ -88,7 +88,9 @@ class Deliverer:
 
     def wake(self) -> None:
         """Says that there may be work; call it in the event loop."""
+        # An event a wake-up: who began to look before this one must not sleep over it.
         self._work.set()
+        self._work = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Delivers until `stop` is set, then finishes the chunks in hand and gives the batches back."""
@@ -99,11 +101,12 @@ class Deliverer:
 
     async def _courier(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
+            work = self._work
             try:
-                await self._recover_now_and_then()
+                await self._recover_now_and_then(stop)
                 lease = None if self._transport.down_for() else await self._claim()
                 if lease is None:
-                    await self._rest(stop)
+                    await self._rest(work, stop)
                 else:
                     await self._deliver(lease, stop)
             except LeaseLost as error:
@@ -113,17 +116,16 @@ class Deliverer:
                 await asyncio.sleep(_POLL_SECONDS)
                 await self._recover_until_done(stop)
 
-    async def _rest(self, stop: asyncio.Event) -> None:
-        self._work.clear()
+    async def _rest(self, work: asyncio.Event, stop: asyncio.Event) -> None:
         if not stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
-                    await self._work.wait()
+                    await work.wait()
 
     async def _claim(self) -> Lease | None:
         self._claims += 1
         prefer = Lane.DIGEST if self._claims % _DIGEST_EVERY == 0 else None
-        lease = await self._db.run(_claim, self._settings, prefer)
+        lease = await self._db.run(_claim, self._settings, prefer, self._journals.in_hand())
         reach("claim.committed")
         return lease
 
@@ -156,18 +158,19 @@ class Deliverer:
         began = monotonic()
         inbox: asyncio.Queue[Receipt] = asyncio.Queue()
         await self._submit(lease, openings, journal, fence, inbox)
-        waiting = len(openings)
+        waiting, replied = len(openings), 0
         try:
             while waiting:
                 group = await _group(inbox, waiting, self._settings.lease.total_seconds() / 3)
                 waiting -= len(group)
+                replied += sum(receipt.code > 0 for receipt in group)
                 await self._record(lease, group, fence)
         finally:
             # Nothing more of this chunk may begin, and the journal must see the end of what did.
             fence.shut()
             for _ in range(waiting):
                 await inbox.get()
-        self._pace.measure(len(openings), monotonic() - began)
+        self._pace.measure(replied, monotonic() - began)
 
     async def _submit(
         self,
@@ -194,6 +197,10 @@ class Deliverer:
                     Receipt(opening.subscriber_id, Settled.REFUSED, reason, 0, "", _domain(opening))
                 )
                 continue
+            except Exception as error:  # such as a token key that was thrown away: it concerns one reader
+                log.exception("cannot_compose", alert=lease.alert_id)
+                inbox.put_nowait(_unsent(opening, f"could not be composed: {type(error).__name__}"))
+                continue
             mail = Mail(
                 sender=self._settings.envelope_sender,
                 recipient=opening.address,
@@ -215,9 +222,9 @@ class Deliverer:
         reach("close.committed")
         log.info("batch_closed" if is_closed else "batch_waits", alert=lease.alert_id, batch=lease.first_id)
 
-    async def _recover_now_and_then(self) -> None:
+    async def _recover_now_and_then(self, stop: asyncio.Event) -> None:
         if monotonic() - self._recovered_at > _POLL_SECONDS:
-            await self._recover()
+            await self._recover_until_done(stop)
 
     async def _recover(self) -> None:
         """Brings what dead processes of this host, and failed batches of ours, left in journals into the ledger."""
@@ -234,11 +241,13 @@ class Deliverer:
         while not stop.is_set():
             try:
                 await self._recover()
+            except Unavailable as error:
+                log.info("recovery_waits", reason=str(error))
             except Exception:
                 log.exception("recovery_failed")
-                await asyncio.sleep(_POLL_SECONDS)
             else:
                 return
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 class _Fence:
@@ -293,6 +302,9 @@ class _Pace:
         return max(1, int(self._rate / couriers)) if self._rate else _FIRST_CHUNK
 
     def measure(self, mails: int, seconds: float) -> None:
+        """Learns from mails that got a reply: what never went out was quick, and says nothing."""
+        if not mails:
+            return
         rate = mails / max(seconds, 0.001)
         self._rate = rate if not self._rate else self._rate * 0.5 + rate * 0.5
 
@@ -315,7 +327,10 @@ def _settle(opening: Opening, journal: Journal, deliver: Callable[[Receipt], Non
     match outcome:
         case Replied():
             receipt = _judged(opening, outcome)
-            journal.receive(receipt)
+            try:
+                journal.receive(receipt)
+            except OSError:  # a full disk: the ledger may know it yet, and no other mail begins meanwhile
+                log.exception("journal_cannot_be_written")
         case InDoubt():
             receipt = Receipt(opening.subscriber_id, Settled.UNKNOWN, "", 0, "", "")
         case _:
@@ -364,7 +379,9 @@ def _report(lease: Lease, group: Sequence[Receipt]) -> None:
 # Each of these is one transaction, with the database's clock.
 
 
-def _claim(session: Session, settings: Settings, prefer: Lane | None) -> Lease | None:
+def _claim(
+    session: Session, settings: Settings, prefer: Lane | None, in_hand: Collection[tuple[int, int]]
+) -> Lease | None:
     return outbox.claim(
         session,
         settings.worker,
@@ -372,6 +389,7 @@ def _claim(session: Session, settings: Settings, prefer: Lane | None) -> Lease |
         length=settings.lease,
         now=clock(session),
         prefer=prefer,
+        but_not=in_hand,
     )
 
 

@@ -7,20 +7,28 @@ without a beginning was not sent, and only a beginning without a reply is in dou
 The write reaches the kernel, which outlives the process; nothing here waits for the disk.
 """
 
+import errno
 import fcntl
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import structlog
+
 from alerts.dispatch.receipts import Receipt, Settled
+from alerts.errors import Unavailable
 from alerts.failpoints import reach
 
+log = structlog.get_logger()
+
+_LIFE = "lock"  # held while the folder's process lives
+_HEIR = "heir"  # held by who reads the folder of a dead one
 _FILE = re.compile(r"^(\d+)-(\d+)-(\d+)\.journal$")
 
 
@@ -46,14 +54,21 @@ class Journal:
 
     def begin(self, subscriber_id: int) -> None:
         """Writes down that this reader's content is about to go out."""
-        os.write(self._handle, b"b%d\n" % subscriber_id)
+        self._append(b"b%d\n" % subscriber_id)
         reach("journal.begun")
 
     def receive(self, receipt: Receipt) -> None:
         """Writes down what the server said."""
         words = [receipt.settled, receipt.reason, receipt.code, receipt.reply, receipt.domain]
-        os.write(self._handle, b"r%d %s\n" % (receipt.subscriber_id, json.dumps(words).encode()))
+        self._append(b"r%d %s\n" % (receipt.subscriber_id, json.dumps(words).encode()))
         reach("journal.received")
+
+    def _append(self, line: bytes) -> None:
+        """Writes the whole line or, when the disk is full, none of it; OSError then."""
+        written = os.write(self._handle, line)
+        if written != len(line):
+            os.ftruncate(self._handle, os.fstat(self._handle).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def remove(self) -> None:
         """Forgets the file: all it says is in the database, or is another worker's to say."""
@@ -77,9 +92,7 @@ class Journals:
         self._open: set[Path] = set()
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock = _own(self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,17 +113,26 @@ class Journals:
             journal.close()
             self._open.discard(path)
 
+    def in_hand(self) -> frozenset[tuple[int, int]]:
+        """Gives the batches (alert, first id) whose journals are still written or to be read here.
+
+        None of them may be taken over, even if its lease ran out: the journal knows what became of its mails.
+        """
+        names = [_FILE.match(path.name) for path in self._folder.glob("*.journal")]
+        return frozenset((int(name[1]), int(name[2])) for name in names if name)
+
     def left(self) -> Iterator[Left]:
         """Gives each journal that nobody is writing: ours from before, and those of dead processes.
 
-        Folders of the dead are removed once the caller has removed their files.
+        Folders of the dead are removed once the caller has removed their files. Unavailable when another
+        process reads such a folder: its leases may be taken over once that is done.
         """
         for folder in sorted(self.root.iterdir()):
             if folder == self._folder:
                 yield from self._read(folder)
             elif folder.is_dir():
-                with _locked(folder) as is_dead:
-                    if is_dead:
+                with _inherited(folder) as is_heir:
+                    if is_heir:
                         yield from self._read(folder)
                         if not any(folder.glob("*.journal")):
                             shutil.rmtree(folder, ignore_errors=True)
@@ -124,29 +146,68 @@ class Journals:
                 yield Left(path, folder.name, alert_id, first_id, epoch, receipts, in_doubt)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Whether the folder's process is dead; holds its lock meanwhile, so that one heir reads it."""
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield True
-            return
-        yield False
-    finally:
+def _own(folder: Path) -> int:
+    """Makes the folder of a process and locks it; an heir may take the new one for a dead one's, and remove it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            handle = _open(folder / _LIFE)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
         os.close(handle)
 
 
+@contextmanager
+def _inherited(folder: Path) -> Iterator[bool]:
+    """Whether the folder's process is dead; then its one heir is who is in this block."""
+    with ExitStack() as locks:
+        if not _lock(locks, folder / _LIFE, fcntl.LOCK_SH):
+            yield False
+        elif not _lock(locks, folder / _HEIR, fcntl.LOCK_EX):
+            raise Unavailable(f"Another process reads the journals of {folder.name}.")
+        else:
+            yield True
+
+
+def _lock(locks: ExitStack, path: Path, kind: int) -> bool:
+    """Takes a lock until the end of `locks`; says whether it was free, and there at all."""
+    try:
+        handle = _open(path)
+    except FileNotFoundError:  # removed meanwhile: its process ended in order, or had an heir
+        return False
+    locks.callback(os.close, handle)
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
 def _parse(data: bytes) -> tuple[tuple[Receipt, ...], frozenset[int]]:
-    """Reads whole lines only: a torn last line was never acted on."""
+    """Reads whole lines only: a torn last line was never acted on.
+
+    A line that makes no sense, as a lost machine can leave it, counts as not written.
+    """
     begun: set[int] = set()
     receipts: dict[int, Receipt] = {}
     for line in data.split(b"\n")[:-1]:
-        if line[:1] == b"b":
-            begun.add(int(line[1:]))
-        elif line[:1] == b"r":
-            number, _, words = line[1:].partition(b" ")
-            settled, reason, code, reply, domain = json.loads(words)
-            receipts[int(number)] = Receipt(int(number), Settled(settled), reason, code, reply, domain)
+        try:
+            match line[:1]:
+                case b"b":
+                    begun.add(int(line[1:]))
+                case b"r":
+                    number, _, words = line[1:].partition(b" ")
+                    settled, reason, code, reply, domain = json.loads(words)
+                    receipts[int(number)] = Receipt(
+                        int(number), Settled(settled), reason, code, reply, domain
+                    )
+        except (ValueError, TypeError):
+            log.warning("journal_line_unreadable")
     return tuple(receipts.values()), frozenset(begun - receipts.keys())

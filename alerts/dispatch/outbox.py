@@ -6,7 +6,7 @@ changes nothing. `docs/explanation/outbox.md` has the state diagram; `receipts` 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,15 +101,16 @@ def claim(
     length: timedelta,
     now: datetime,
     prefer: Lane | None = None,
+    but_not: Collection[tuple[int, int]] = (),
 ) -> Lease | None:
     """Leases the next batch in lane order: one that is due again, else one carved from an alert.
 
     `prefer` names a lane to serve first this time (the digests' minimum share); others follow if it is
-    empty. The lease's deadline counts from before the transaction, so it is never later than the row's.
+    empty. `but_not` are batches (alert, first id) that the worker may not take over yet. The lease's deadline counts from before the transaction, so it is never later than the row's.
     """
     began = clocks.boot_time()
     for rank in (prefer.rank, None) if prefer else (None,):
-        batch = _next_batch(session, rank, size, now)
+        batch = _next_batch(session, rank, size, now, but_not)
         if batch is not None:
             lease = _take(session, batch, worker, length, now, began)
             reach("claim.before_commit")
@@ -225,8 +226,10 @@ def settle_doubt(session: Session, alert: Alert, first_id: int, last_id: int, no
 # --- claim ---------------------------------------------------------------------------------------------
 
 
-def _next_batch(session: Session, rank: int | None, size: int, now: datetime) -> Batch | None:
-    due = _due_batch(session, now, rank)
+def _next_batch(
+    session: Session, rank: int | None, size: int, now: datetime, but_not: Collection[tuple[int, int]]
+) -> Batch | None:
+    due = _due_batch(session, now, rank, but_not)
     while (alert := _uncarved_alert(session, rank, due.rank if due else None)) is not None:
         carved = _carve(session, alert, size, now)
         if carved is not None:
@@ -234,8 +237,12 @@ def _next_batch(session: Session, rank: int | None, size: int, now: datetime) ->
     return due
 
 
-def _due_batch(session: Session, now: datetime, rank: int | None) -> Batch | None:
+def _due_batch(
+    session: Session, now: datetime, rank: int | None, but_not: Collection[tuple[int, int]]
+) -> Batch | None:
     query = select(Batch).where(col(Batch.due_at) <= now)
+    if but_not:
+        query = query.where(sa.tuple_(BATCH.c.alert_id, BATCH.c.first_id).not_in(but_not))
     if rank is not None:
         query = query.where(Batch.rank == rank)
     query = query.order_by(col(Batch.rank), col(Batch.due_at)).limit(1)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -14,11 +14,14 @@ from alerts import db
 from alerts.audience import suppressions
 from alerts.audience.tokens import Keys
 from alerts.dispatch import destinations
-from alerts.dispatch.outbox import DELIVERY, HELD_DOUBT, SECOND_DOUBT, Lease, renew
+from alerts.dispatch.outbox import DELIVERY, HELD_DOUBT, SECOND_DOUBT, Lease, backoff, renew
 from alerts.failpoints import reach
 from alerts.models import Alert, Batch, DeliveryState, Destination, InDoubt, table_of
 
 log = structlog.get_logger()
+
+_FREE_TRIES = 2  # a crash or two are nobody's fault: the batch is free at once
+_PAUSE_FIRST, _PAUSE_MOST = timedelta(seconds=5), timedelta(minutes=5)
 
 
 class Settled(StrEnum):
@@ -84,7 +87,7 @@ def fold(
     doubts = [Receipt(each, Settled.UNKNOWN, "", 0, "", "") for each in sorted(in_doubt)]
     _write(session, alert, doubts, keys, now)
     unsent = _unsend(session, batch, now)
-    batch.worker, batch.due_at = "", now
+    batch.worker, batch.due_at = "", min(now + _pause(batch.tries), max(alert.expires_at, now))
     session.add(batch)
     db.wake(session)
     log.info(
@@ -96,6 +99,11 @@ def fold(
         unsent=unsent,
     )
     reach("fold.before_commit")
+
+
+def _pause(tries: int) -> timedelta:
+    """How long a batch rests that was not finished: one that fails each time must not keep others waiting."""
+    return backoff(tries - _FREE_TRIES, _PAUSE_FIRST, _PAUSE_MOST) if tries > _FREE_TRIES else timedelta(0)
 
 
 def _write(session: Session, alert: Alert, receipts: Sequence[Receipt], keys: Keys, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import email
+import errno
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -15,17 +16,23 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.tokens import derive
 from alerts.db import Database
+from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_entry, announce_key_event
 from alerts.dispatch.compose import Composer
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.explain import explain
-from alerts.dispatch.journal import Journals
+from alerts.dispatch.journal import Journal, Journals
+from alerts.dispatch.outbox import Lease, Opening
+from alerts.dispatch.receipts import Receipt
+from alerts.errors import LeaseLost
+from alerts.mail.compose import Prepared
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
 from alerts.mail.transports import Transport
 from alerts.models import (
     Alert,
     AlertState,
+    Batch,
     Delivery,
     DeliveryState,
     Entry,
@@ -280,8 +287,6 @@ async def test_a_database_that_fails_in_the_middle_costs_no_reader_anything(
     sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The receipts that could not be recorded are in the journal, and are folded once the database is back."""
-    from alerts.dispatch import receipts  # noqa: PLC0415 - what the test breaks
-
     server = await smtp_server()
     announce(sqlite_db, 30)
     real, fails = receipts.record, [3]
@@ -298,3 +303,126 @@ async def test_a_database_that_fails_in_the_middle_costs_no_reader_anything(
             await until(sqlite_db, all_done)
     assert len(server.accepted) == len({mail.rcpt for mail in server.accepted}) == 30
     assert {row.doubts for row in rows(sqlite_db)} == {0}
+
+
+async def test_a_reply_that_cannot_be_written_down_is_recorded_all_the_same(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_journal: Journal, _receipt: Receipt) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    server = await smtp_server()
+    announce(sqlite_db, 5)
+    monkeypatch.setattr(Journal, "receive", full)
+    async with delivering(sqlite_db, server, tmp_path):
+        await until(sqlite_db, all_done)
+    assert len(server.accepted) == 5
+
+
+async def test_a_chunk_of_more_variants_than_are_kept_is_delivered(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.dispatch.compose._CACHED_VARIANTS", 2)
+    server = await smtp_server()
+    _, _, ids = announce(sqlite_db, 4)
+    with sqlite_db.begin() as session:
+        for number, reader in enumerate(ids):
+            session.get_one(Subscriber, reader).language = ("en", "fr", "de", "nl")[number]
+    async with delivering(sqlite_db, server, tmp_path):
+        await until(sqlite_db, all_done)
+    assert {row.attempts for row in rows(sqlite_db)} == {1}
+
+
+async def test_a_mail_that_cannot_be_stamped_does_not_stop_the_others(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await smtp_server()
+    _, _, ids = announce(sqlite_db, 3)
+    stamp = Composer.stamp
+
+    def fail_for_the_first(self: Composer, alert_id: int, opening: Opening, prepared: Prepared) -> bytes:
+        if opening.subscriber_id == ids[0]:
+            raise KeyError("a token key that was thrown away")
+        return stamp(self, alert_id, opening, prepared)
+
+    monkeypatch.setattr(Composer, "stamp", fail_for_the_first)
+    async with delivering(sqlite_db, server, tmp_path):
+        await server.wait_until(lambda: len(server.accepted) == 2)
+        await until(sqlite_db, lambda session: session.get_one(Delivery, (1, ids[0])).attempts > 0)
+    assert rows(sqlite_db)[0].reason == "not sent: could not be composed: KeyError"
+
+
+async def test_a_lease_that_ran_out_under_a_living_worker_repeats_nothing(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds the journal of a batch takes the batch over only once it was read."""
+    server = await smtp_server()
+    announce(db, 8)
+    real, is_lost = receipts.record, [True]
+
+    def record(session: Session, lease: Lease, *rest: Any) -> None:
+        if is_lost:
+            is_lost.clear()
+            session.get_one(Batch, (lease.alert_id, lease.first_id)).due_at = datetime.now(UTC)
+            session.commit()  # it is seen by others before the record fails
+            raise LeaseLost("the machine slept")
+        real(session, lease, *rest)
+
+    monkeypatch.setattr(receipts, "record", record)
+    async with delivering(db, server, tmp_path):
+        await until(db, all_done)
+    assert len(server.accepted) == 8
+    assert {row.doubts for row in rows(db)} == {0}
+
+
+async def test_a_relay_that_was_away_does_not_make_chunks_large(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    """What never went out says nothing of the rate, and a chunk is what an unsubscribe cannot stop."""
+    server = await smtp_server(delay=0.05)
+    await server.stop()
+    announce(sqlite_db, 400)
+    async with delivering(sqlite_db, server, tmp_path, batch=400):
+        await until(sqlite_db, lambda session: len(session.exec(select(Delivery)).all()) == 400)
+        await server.start()
+        await server.wait_until(lambda: len(server.accepted) >= 10)
+        sending = [row for row in rows(sqlite_db) if row.state == DeliveryState.SENDING]
+    assert len(sending) <= 100
+
+
+async def test_an_announcement_made_while_a_courier_looks_is_not_missed(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.dispatch.deliver._POLL_SECONDS", 60.0)
+    server = await smtp_server()
+    claim, is_first = outbox.claim, [True]
+
+    def announce_after_looking(session: Session, *args: Any, **kwargs: Any) -> Lease | None:
+        lease = claim(session, *args, **kwargs)
+        if is_first and lease is None:
+            is_first.clear()
+            session.commit()
+            announce(sqlite_db, 1)
+        return lease
+
+    monkeypatch.setattr(outbox, "claim", announce_after_looking)
+    async with delivering(sqlite_db, server, tmp_path, parallel=1):
+        await server.wait_until(lambda: len(server.accepted) == 1, seconds=5)
+
+
+async def test_a_batch_that_always_fails_leaves_room_for_the_others(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.dispatch.deliver._POLL_SECONDS", 0.05)
+    server = await smtp_server()
+    announce(sqlite_db, 6)
+    real = outbox.open_chunk
+
+    def open_chunk(session: Session, lease: Lease, *rest: Any) -> Sequence[Opening]:
+        if lease.first_id < 5:
+            raise ValueError("a defect")
+        return real(session, lease, *rest)
+
+    monkeypatch.setattr(outbox, "open_chunk", open_chunk)
+    async with delivering(sqlite_db, server, tmp_path, batch=1):
+        await server.wait_until(lambda: len(server.accepted) == 2)

@@ -1,6 +1,8 @@
 """The receipt journal: what is known after a death, and by whom it may be read."""
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from alerts.dispatch import journal as module
 from alerts.dispatch.journal import Journals, Left
 from alerts.dispatch.receipts import Receipt, Settled
+from alerts.errors import Unavailable
 
 ACCEPTED = Receipt(1, Settled.ACCEPTED, "", 250, "", "example.org")
 REFUSED = Receipt(2, Settled.REFUSED, "refused: it says so", 550, "5.7.1 no\nreally", "example.org")
@@ -89,13 +92,68 @@ def test_a_torn_last_line_was_never_acted_on(cut: int) -> None:
     assert in_doubt == {1, 22}
 
 
+def test_a_disk_that_fills_up_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    with Journals(tmp_path, "a") as journals:
+        with journals.open("7-1-1") as journal:
+            journal.begin(11)
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "write", lambda handle, line: write(handle, line[:2]))
+                with pytest.raises(OSError, match="No space left"):
+                    journal.begin(22)
+            journal.begin(33)
+        (found,) = left(journals)
+    assert found.in_doubt == {11, 33}
+
+
+@pytest.mark.parametrize("torn", [b"b1b2", b"\0\0\0", b"refused", b'r7 ["odd", 1]', b"r7 7", b"b", b""])
+def test_a_line_that_a_lost_machine_left_torn_hides_no_other(torn: bytes) -> None:
+    _, in_doubt = module._parse(b"b1\n" + torn + b"\nb3\n")
+    assert in_doubt == {1, 3}
+
+
+def test_no_lease_is_taken_over_while_another_process_reads_its_journal(tmp_path: Path) -> None:
+    with Journals(tmp_path, "dead") as dead, dead.open("7-1-1") as journal:
+        journal.begin(5)
+    with Journals(tmp_path, "one") as one, Journals(tmp_path, "two") as two:
+        reading = one.left()
+        found = next(reading)
+        with pytest.raises(Unavailable):
+            left(two)
+        found.path.unlink()
+        assert list(reading) == []
+        assert left(two) == []
+
+
+def test_an_heir_that_takes_a_new_folder_for_a_dead_one_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, is_first = fcntl.flock, [True]
+
+    def flock_late(handle: int, kind: int) -> None:
+        if is_first:
+            is_first.clear()
+            shutil.rmtree(tmp_path / "a")
+        flock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with Journals(tmp_path, "a") as journals, journals.open("7-1-1") as journal:
+        journal.begin(1)
+        assert journals.in_hand() == {(7, 1)}
+
+
 @given(st.text(), st.text(), st.integers(0, 999))
 def test_any_reply_survives_the_journal(reason: str, reply: str, code: int) -> None:
     receipt = Receipt(9, Settled.DEFERRED, reason, code, reply, "example.org")
     lines: list[bytes] = []
     journal = module.Journal(Path("unused"), -1)
+
+    def write(_handle: int, line: bytes) -> int:
+        lines.append(line)
+        return len(line)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "write", lambda _handle, line: lines.append(line))
+        patch.setattr(os, "write", write)
         journal.begin(9)
         journal.receive(receipt)
     assert module._parse(b"".join(lines)) == ((receipt,), frozenset())

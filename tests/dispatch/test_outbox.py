@@ -394,6 +394,53 @@ def test_a_late_key_event_reaches_only_who_was_not_served(db: Database) -> None:
         assert states(session, later)[both] == DeliveryState.SKIPPED
 
 
+def test_a_late_key_event_reaches_a_flash_reader_whom_the_first_alert_left_out(db: Database) -> None:
+    """Who followed a second topic after the first alert has a row there, but no mail."""
+    with db.begin() as session:
+        topic, other = a_topic(session), a_topic(session, "other")
+        reader = a_reader(session, "flash@example.org", topic, Frequency.FLASH)
+        follows(session, reader, other, now=NOW + timedelta(seconds=1))
+        first = an_alert(session, {topic: EVERY, other: EVERY})
+        assert deliver_all(session) == []
+        assert states(session, first) == {reader: DeliveryState.SKIPPED}
+        later = NOW + timedelta(seconds=9)
+        flash = [Frequency.FLASH]
+        an_alert(session, {topic: flash, other: flash}, cause="flash:1", now=later, after_alert_id=first)
+        assert [each.subscriber_id for each in deliver_all(session, now=later)] == [reader]
+
+
+def test_a_worker_takes_no_batch_over_whose_journal_it_has_not_read(db: Database) -> None:
+    later = NOW + LEASE + timedelta(seconds=1)
+    with db.begin() as session:
+        topic = a_topic(session)
+        readers(session, 4, topic)
+        an_alert(session, {topic: EVERY})
+        one, two = must_claim(session, size=2), must_claim(session, size=2)
+        in_hand = {(each.alert_id, each.first_id) for each in (one, two)}
+        assert outbox.claim(session, "a", size=2, length=LEASE, now=later, but_not=in_hand) is None
+        in_hand.remove((two.alert_id, two.first_id))
+        again = outbox.claim(session, "a", size=2, length=LEASE, now=later, but_not=in_hand)
+        assert again is not None
+        assert again.first_id == two.first_id
+
+
+def test_a_batch_that_is_never_finished_comes_again_ever_later(db: Database) -> None:
+    with db.begin() as session:
+        topic = a_topic(session)
+        a_reader(session, topic_id=topic)
+        an_alert(session, {topic: EVERY}, ttl=timedelta(seconds=30))
+        now, waits = NOW, []
+        for _ in range(5):
+            lease = must_claim(session, now=now)
+            key = (lease.alert_id, lease.first_id, lease.epoch)
+            receipts.fold(session, key, "a", [], frozenset(), KEYS, now)
+            due = session.get_one(Batch, key[:2]).due_at
+            assert due is not None
+            waits.append((due - now).total_seconds())
+            now = due
+    assert waits == [0, 0, 5, 10, 15], "the last ends with the time to live"
+
+
 def test_the_receipt_of_a_lost_lease_saves_the_reader_a_resend(db: Database) -> None:
     later = NOW + LEASE + timedelta(seconds=1)
     with db.begin() as session:

@@ -127,7 +127,8 @@ async def test_a_relay_that_is_away_is_asked_once_and_then_left_alone(smtp_serve
 
 
 async def test_a_host_name_that_cannot_be_one_is_a_relay_that_is_away() -> None:
-    at = Server("main", "mail..example", 25, "none", "", "", 1, *[timedelta(seconds=5)] * 3)
+    five = timedelta(seconds=5)
+    at = Server("main", "mail..example", 25, "none", "", "", 1, five, five, five)
     async with asyncio.timeout(5):
         (outcome,) = await hand_over_once(at, a_mail())
     assert isinstance(outcome, Unsent)
