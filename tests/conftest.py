@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alerts.db import Database, upgrade
-from fakes import postgres
+from fakes import postfix, postgres
 from fakes.smtp import ConformingServer, Manners, ScriptedServer, StartSmtp
 from fakes.tls import Certificates
 
@@ -118,6 +118,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     without = [item for item in items if item.get_closest_marker("practice_data")]
     items[:] = [item for item in items if item not in without]
     config.hook.pytest_deselected(items=without)
+
+
+@pytest.fixture
+def relay() -> Iterator[postfix.Postfix]:
+    """A real Postfix that delivers to nowhere."""
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(postfix.postfix())
+        except postfix.CannotStart as error:
+            pytest.skip(f"Postfix cannot be started here: {error}")
+        yield running
 
 
 @pytest.hookimpl(tryfirst=True)

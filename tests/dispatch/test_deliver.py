@@ -1,37 +1,28 @@
 """The line's second half, whole: from a released alert to receipts in the ledger, over real SMTP."""
 
-import asyncio
 import email
 import errno
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlmodel import Session, col, select
 
-from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
-from alerts.dispatch.announce import announce_entry, announce_key_event
+from alerts.dispatch.announce import announce_key_event
 from alerts.dispatch.compose import Composer
-from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.explain import explain
-from alerts.dispatch.journal import Journal, Journals
+from alerts.dispatch.journal import Journal
 from alerts.dispatch.outbox import Lease, Opening
 from alerts.dispatch.receipts import Receipt
 from alerts.errors import LeaseLost
 from alerts.mail.compose import Prepared
-from alerts.mail.render import Renderer, SiteView
-from alerts.mail.smtp import Server
-from alerts.mail.transports import Transport
+from alerts.mail.render import Renderer
 from alerts.models import (
-    Alert,
-    AlertState,
     Batch,
     Delivery,
     DeliveryState,
@@ -40,76 +31,9 @@ from alerts.models import (
     Subscriber,
     Subscription,
 )
-from build import a_feed, a_reader, a_topic, an_entry, readers
-from fakes.smtp import Drop, Point, Reply, ScriptedServer, StartSmtp
-
-KEYS = derive(b"s" * 32, [])
-SITE = SiteView("Harbour News", "https://news.example", "Harbour News", "alerts@example.org", "", "")
-SETTINGS = Settings(
-    worker="test",
-    envelope_sender="bounce@example.org",
-    keys=KEYS,
-    lease=timedelta(seconds=30),
-    batch=50,
-    parallel=2,
-    retry_first=timedelta(milliseconds=50),
-    retry_most=timedelta(seconds=1),
-)
-
-
-@asynccontextmanager
-async def delivering(
-    db: Database, server: ScriptedServer, folder: Path, **changes: Any
-) -> AsyncIterator[Deliverer]:
-    """A deliverer at work for the length of the block."""
-    at = Server(
-        name="main",
-        host=server.host,
-        port=server.port,
-        tls="none",
-        username="",
-        password="",
-        connections=4,
-        connect_timeout=timedelta(seconds=5),
-        reply_timeout=timedelta(seconds=5),
-        final_timeout=timedelta(seconds=5),
-    )
-    transport = Transport(at)
-    stop = asyncio.Event()
-    settings = replace(SETTINGS, **changes)
-    with Journals(folder / "journal", settings.worker) as journals:
-        deliverer = Deliverer(db, transport, Composer(db, Renderer(SITE, []), SITE, KEYS), journals, settings)
-        db.on_wake(partial(asyncio.get_running_loop().call_soon_threadsafe, deliverer.wake))
-        task = asyncio.create_task(deliverer.run(stop))
-        try:
-            yield deliverer
-        finally:
-            stop.set()
-            deliverer.wake()
-            await task
-            await transport.close()
-
-
-async def until(db: Database, holds: Callable[[Session], bool]) -> None:
-    """Returns once the ledger says so; there is no event to await in another connection's transaction."""
-    async with asyncio.timeout(20):
-        while not await db.run(holds):  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.02)
-
-
-def all_done(session: Session) -> bool:
-    return set(session.exec(select(Alert.state)).all()) == {AlertState.DONE}
-
-
-def announce(db: Database, count: int, **entry: Any) -> tuple[int, int, list[int]]:
-    """Writes an entry that `count` readers follow, and announces it now; gives entry, topic and readers."""
-    now = datetime.now(UTC)
-    with db.begin() as session:
-        topic = a_topic(session, title="The harbour")
-        ids = readers(session, count, topic)
-        entry_id = an_entry(session, a_feed(session), now=now, **entry)
-        announce_entry(session, entry_id, now)
-    return entry_id, topic, ids
+from build import a_reader
+from delivering import all_done, announce, delivering, until
+from fakes.smtp import Drop, Point, Reply, StartSmtp
 
 
 def rows(db: Database) -> Sequence[Delivery]:

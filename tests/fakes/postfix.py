@@ -63,6 +63,7 @@ class CannotStart(Exception):
 class Postfix:
     folder: Path
     port: int
+    host: str = "127.0.0.1"
 
     def sent(self) -> list[str]:
         """Gives the recipient of each mail that its log says was sent, in that order."""
