@@ -27,7 +27,8 @@ from alerts.audience.tokens import Keys, derive
 from alerts.db import Database, upgrade
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_entry
-from alerts.dispatch.outbox import Lease, Opening, Plan
+from alerts.dispatch.opening import Opening, Plan, open_chunk
+from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt, Settled
 from fakes import postgres
 
@@ -120,7 +121,7 @@ def _ledger(database: Database, sizes: argparse.Namespace) -> Meter:
 
 def _deliver(meter: Meter, lease: Lease, sizes: argparse.Namespace) -> None:
     plan = Plan(sizes.chunk, KEYS.current, "main")
-    while openings := meter.run("open", lambda session: outbox.open_chunk(session, lease, plan, _now())):
+    while openings := meter.run("open", lambda session: open_chunk(session, lease, plan, _now())):
         said = [_accepted(opening) for opening in openings]
         for start in range(0, len(said), sizes.group):
             _record(meter, lease, said[start : start + sizes.group])

@@ -25,13 +25,14 @@ from alerts.models import (
     Subscription,
     SubscriptionEvent,
     Topic,
+    table_of,
 )
 
 log = structlog.get_logger()
 
-_SUBSCRIBER: sa.Table = Subscriber.__table__  # type: ignore[attr-defined]  # SQLModel does not type it
-_SUBSCRIPTION: sa.Table = Subscription.__table__  # type: ignore[attr-defined]
-_EVENT: sa.Table = SubscriptionEvent.__table__  # type: ignore[attr-defined]
+_SUBSCRIBER = table_of(Subscriber)
+_SUBSCRIPTION = table_of(Subscription)
+_EVENT = table_of(SubscriptionEvent)
 
 
 @dataclass(frozen=True, slots=True)

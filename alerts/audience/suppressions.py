@@ -10,11 +10,11 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.tokens import address_hash
 from alerts.db import insert_or_ignore
-from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression
+from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression, table_of
 
 log = structlog.get_logger()
 
-_TABLE: sa.Table = Suppression.__table__  # type: ignore[attr-defined]  # SQLModel does not type it
+_TABLE = table_of(Suppression)
 
 
 @dataclass(frozen=True, slots=True)

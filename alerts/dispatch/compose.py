@@ -9,7 +9,7 @@ from sqlmodel import Session
 from alerts.audience.tokens import Keys, Purpose, make, message_id
 from alerts.db import Database, clock
 from alerts.dispatch import content
-from alerts.dispatch.outbox import Choice, Opening
+from alerts.dispatch.opening import Choice, Opening
 from alerts.failpoints import reach
 from alerts.mail.compose import Headers, Prepared, compose, pack, prepare, unpack
 from alerts.mail.render import Rendered, Renderer, SiteView

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from alerts import db
-from alerts.dispatch.outbox import Choice
+from alerts.dispatch.opening import Choice
 from alerts.mail.render import AlertView, EntryView, Rendered
 from alerts.models import Alert, AlertEntry, Body, Entry, EntryRevision, Feed, Topic, table_of
 

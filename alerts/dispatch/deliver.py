@@ -24,7 +24,8 @@ from alerts.db import Database, clock
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.compose import Composer
 from alerts.dispatch.journal import Journal, Journals
-from alerts.dispatch.outbox import Lease, Opening, Plan
+from alerts.dispatch.opening import Opening, Plan, open_chunk
+from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.errors import LeaseLost, Refused, Unavailable
 from alerts.failpoints import reach
@@ -394,7 +395,7 @@ def _claim(
 
 
 def _open(session: Session, lease: Lease, plan: Plan) -> tuple[Opening, ...]:
-    return outbox.open_chunk(session, lease, plan, clock(session))
+    return open_chunk(session, lease, plan, clock(session))
 
 
 def _record(session: Session, lease: Lease, group: Sequence[Receipt], keys: Keys) -> None:

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from alerts.audience.topics import EntryFacts, matching
 from alerts.dispatch.compose import site_headers
 from alerts.dispatch.content import Content, entry_view
-from alerts.dispatch.outbox import Choice
+from alerts.dispatch.opening import Choice
 from alerts.errors import NotFound
 from alerts.mail.compose import compose, eml, prepare
 from alerts.mail.render import Renderer, SiteView

@@ -17,7 +17,8 @@ from alerts.dispatch.announce import announce_key_event
 from alerts.dispatch.compose import Composer
 from alerts.dispatch.explain import explain
 from alerts.dispatch.journal import Journal
-from alerts.dispatch.outbox import Lease, Opening
+from alerts.dispatch.opening import Opening, Plan, open_chunk
+from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt
 from alerts.errors import LeaseLost
 from alerts.mail.compose import Prepared
@@ -340,13 +341,12 @@ async def test_a_batch_that_always_fails_leaves_room_for_the_others(
     monkeypatch.setattr("alerts.dispatch.deliver._POLL_SECONDS", 0.05)
     server = await smtp_server()
     announce(sqlite_db, 6)
-    real = outbox.open_chunk
 
-    def open_chunk(session: Session, lease: Lease, *rest: Any) -> Sequence[Opening]:
+    def fail_first(session: Session, lease: Lease, plan: Plan, now: datetime) -> Sequence[Opening]:
         if lease.first_id < 5:
             raise ValueError("a defect")
-        return real(session, lease, *rest)
+        return open_chunk(session, lease, plan, now)
 
-    monkeypatch.setattr(outbox, "open_chunk", open_chunk)
+    monkeypatch.setattr("alerts.dispatch.deliver.open_chunk", fail_first)
     async with delivering(sqlite_db, server, tmp_path, batch=1):
         await server.wait_until(lambda: len(server.accepted) == 2)

@@ -9,7 +9,8 @@ from sqlmodel import Session, col, select
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
-from alerts.dispatch.outbox import Lease, Opening, Plan
+from alerts.dispatch.opening import ENDED_DOUBT, Opening, Plan, open_chunk
+from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.errors import LeaseLost
 from alerts.models import (
@@ -72,7 +73,7 @@ def deliver_all(session: Session, *, size: int = 500, now: datetime = NOW) -> li
     """Plays a worker whose server takes everything; gives what it opened, in order."""
     sent: list[Opening] = []
     while (lease := claim(session, size=size, now=now)) is not None:
-        while openings := outbox.open_chunk(session, lease, PLAN, now):
+        while openings := open_chunk(session, lease, PLAN, now):
             sent += openings
             record(session, lease, openings, now=now)
         assert close(session, lease, now)
@@ -150,11 +151,11 @@ def test_nothing_is_opened_after_an_unsubscribe_and_the_ledger_says_so(db: Datab
         ids = readers(session, 4, topic)
         alert = an_alert(session, {topic: EVERY})
         lease = must_claim(session)
-        first = outbox.open_chunk(session, lease, Plan(2, 1, "main"), NOW)
+        first = open_chunk(session, lease, Plan(2, 1, "main"), NOW)
         session.get_one(Subscription, (ids[2], topic)).until = NOW + timedelta(seconds=1)
         session.get_one(Subscriber, ids[3]).suppressed = "complaint"
         session.flush()
-        assert outbox.open_chunk(session, lease, PLAN, NOW + timedelta(seconds=2)) == ()
+        assert open_chunk(session, lease, PLAN, NOW + timedelta(seconds=2)) == ()
         assert [each.subscriber_id for each in first] == ids[:2]
         reasons = {row.subscriber_id: row.reason for row in session.exec(select(Delivery))}
         assert reasons[ids[2]] == "unsubscribed"
@@ -190,11 +191,11 @@ def test_a_lapsed_lease_is_taken_over_and_what_it_left_is_sent_once_more_byte_id
         readers(session, 3, topic)
         an_alert(session, {topic: EVERY})
         dead = must_claim(session, "dead")
-        before = outbox.open_chunk(session, dead, PLAN, NOW)
+        before = open_chunk(session, dead, PLAN, NOW)
         record(session, dead, before[:1])
     with db.begin() as session:
         heir = must_claim(session, "heir", now=later)
-        again = outbox.open_chunk(session, heir, Plan(100, 2, "other"), later)
+        again = open_chunk(session, heir, Plan(100, 2, "other"), later)
         assert [each.subscriber_id for each in again] == [each.subscriber_id for each in before[1:]]
         for was, now in zip(before[1:], again, strict=True):
             assert now.is_resend
@@ -211,7 +212,7 @@ def test_a_second_doubt_is_final_and_counted(db: Database) -> None:
         now = NOW
         for worker in "abc":
             lease = must_claim(session, worker, now=now)
-            opened = outbox.open_chunk(session, lease, PLAN, now)
+            opened = open_chunk(session, lease, PLAN, now)
             assert len(opened) == (0 if worker == "c" else 1)
             if worker == "c":
                 assert close(session, lease, now)
@@ -227,8 +228,8 @@ def test_a_feed_may_hold_what_is_in_doubt(db: Database) -> None:
         reader = a_reader(session, topic_id=topic)
         alert = an_alert(session, {topic: EVERY}, in_doubt=InDoubt.HOLD)
         lease = must_claim(session)
-        record(session, lease, outbox.open_chunk(session, lease, PLAN, NOW), Settled.UNKNOWN)
-        assert outbox.open_chunk(session, lease, PLAN, NOW) == ()
+        record(session, lease, open_chunk(session, lease, PLAN, NOW), Settled.UNKNOWN)
+        assert open_chunk(session, lease, PLAN, NOW) == ()
         assert close(session, lease)
         assert session.get_one(Delivery, (alert, reader)).reason == outbox.HELD_DOUBT
 
@@ -239,16 +240,16 @@ def test_a_change_of_heart_ends_a_doubt_without_a_resend(db: Database) -> None:
         reader = a_reader(session, topic_id=topic)
         alert = an_alert(session, {topic: EVERY})
         lease = must_claim(session)
-        record(session, lease, outbox.open_chunk(session, lease, PLAN, NOW), Settled.UNKNOWN)
+        record(session, lease, open_chunk(session, lease, PLAN, NOW), Settled.UNKNOWN)
         assert not close(session, lease)
         session.get_one(Subscription, (reader, topic)).until = NOW + timedelta(seconds=1)
         session.flush()
         later = NOW + FIRST
         lease = must_claim(session, now=later)
-        assert outbox.open_chunk(session, lease, PLAN, later) == ()
+        assert open_chunk(session, lease, PLAN, later) == ()
         assert close(session, lease, later)
         row = session.get_one(Delivery, (alert, reader))
-        assert (row.state, row.reason) == (DeliveryState.UNKNOWN, outbox.ENDED_DOUBT + "unsubscribed")
+        assert (row.state, row.reason) == (DeliveryState.UNKNOWN, ENDED_DOUBT + "unsubscribed")
 
 
 def test_what_was_deferred_comes_again_after_a_growing_wait(db: Database) -> None:
@@ -257,14 +258,14 @@ def test_what_was_deferred_comes_again_after_a_growing_wait(db: Database) -> Non
         ids = readers(session, 3, topic)
         alert = an_alert(session, {topic: EVERY})
         lease = must_claim(session)
-        openings = outbox.open_chunk(session, lease, PLAN, NOW)
+        openings = open_chunk(session, lease, PLAN, NOW)
         record(session, lease, openings[:2])
         record(session, lease, openings[2:], Settled.DEFERRED)
-        assert outbox.open_chunk(session, lease, PLAN, NOW) == ()
+        assert open_chunk(session, lease, PLAN, NOW) == ()
         assert not close(session, lease)
         assert claim(session, now=NOW + FIRST - timedelta(seconds=1)) is None
         lease = must_claim(session, now=NOW + FIRST)
-        (again,) = outbox.open_chunk(session, lease, PLAN, NOW + FIRST)
+        (again,) = open_chunk(session, lease, PLAN, NOW + FIRST)
         assert (again.subscriber_id, again.is_resend) == (ids[2], False)
         record(session, lease, [again], now=NOW + FIRST)
         assert close(session, lease, NOW + FIRST)
@@ -283,7 +284,7 @@ def test_stale_news_expires_and_says_so(db: Database) -> None:
         ids = readers(session, 2, topic)
         alert = an_alert(session, {topic: EVERY}, ttl=timedelta(minutes=30))
         lease = must_claim(session, size=1)
-        record(session, lease, outbox.open_chunk(session, lease, PLAN, NOW), Settled.DEFERRED)
+        record(session, lease, open_chunk(session, lease, PLAN, NOW), Settled.DEFERRED)
         assert not close(session, lease)
         assert deliver_all(session, now=late) == []
         assert states(session, alert) == dict.fromkeys(ids, DeliveryState.EXPIRED)
@@ -296,7 +297,7 @@ def test_a_wait_never_reaches_past_the_time_to_live(db: Database) -> None:
         a_reader(session, topic_id=topic)
         an_alert(session, {topic: EVERY}, ttl=timedelta(seconds=3))
         lease = must_claim(session)
-        record(session, lease, outbox.open_chunk(session, lease, PLAN, NOW), Settled.DEFERRED)
+        record(session, lease, open_chunk(session, lease, PLAN, NOW), Settled.DEFERRED)
         close(session, lease)
         (batch,) = session.exec(select(Batch))
         assert batch.due_at == NOW + timedelta(seconds=3)
@@ -341,7 +342,7 @@ def test_a_batch_given_back_is_claimed_at_once(db: Database) -> None:
         ids = readers(session, 3, topic)
         an_alert(session, {topic: EVERY})
         lease = must_claim(session, "a")
-        record(session, lease, outbox.open_chunk(session, lease, Plan(1, 1, "main"), NOW))
+        record(session, lease, open_chunk(session, lease, Plan(1, 1, "main"), NOW))
         outbox.release(session, lease, NOW)
         assert [each.subscriber_id for each in deliver_all(session)] == ids[1:]
 
@@ -352,7 +353,7 @@ def test_a_dead_address_is_suppressed_with_its_evidence(db: Database) -> None:
         reader = a_reader(session, topic_id=topic)
         alert = an_alert(session, {topic: EVERY})
         lease = must_claim(session)
-        record(session, lease, outbox.open_chunk(session, lease, PLAN, NOW), Settled.DEAD)
+        record(session, lease, open_chunk(session, lease, PLAN, NOW), Settled.DEAD)
         assert states(session, alert)[reader] == DeliveryState.REFUSED
         assert session.get_one(Subscriber, reader).suppressed == "dead address"
         (row,) = session.exec(select(Suppression))
@@ -366,7 +367,7 @@ def test_too_many_dead_at_one_destination_are_not_believed(db: Database) -> None
         well = readers(session, 1, topic, domain="well.example")
         an_alert(session, {topic: EVERY})
         lease = must_claim(session)
-        record(session, lease, outbox.open_chunk(session, lease, PLAN, NOW), Settled.DEAD)
+        record(session, lease, open_chunk(session, lease, PLAN, NOW), Settled.DEAD)
         suppressed = session.exec(select(Subscriber.id).where(Subscriber.suppressed != "")).all()
         assert list(suppressed) == well
         assert session.get_one(Destination, "ill.example").is_distrusted
@@ -448,11 +449,11 @@ def test_the_receipt_of_a_lost_lease_saves_the_reader_a_resend(db: Database) -> 
         reader = a_reader(session, topic_id=topic)
         alert = an_alert(session, {topic: EVERY})
         old = must_claim(session, "slow")
-        openings = outbox.open_chunk(session, old, PLAN, NOW)
+        openings = open_chunk(session, old, PLAN, NOW)
         heir = must_claim(session, "heir", now=later)
         key = (old.alert_id, old.first_id, old.epoch)
         receipts.fold(session, key, "slow", [receipt(openings[0])], frozenset(), KEYS, later)
-        assert outbox.open_chunk(session, heir, PLAN, later) == ()
+        assert open_chunk(session, heir, PLAN, later) == ()
         assert states(session, alert) == {reader: DeliveryState.ACCEPTED}
 
 
@@ -462,7 +463,7 @@ def test_a_journal_tells_sent_from_unsent_from_in_doubt(db: Database) -> None:
         ids = readers(session, 3, topic)
         alert = an_alert(session, {topic: EVERY})
         lease = must_claim(session, "dead")
-        openings = outbox.open_chunk(session, lease, PLAN, NOW)
+        openings = open_chunk(session, lease, PLAN, NOW)
         key = (lease.alert_id, lease.first_id, lease.epoch)
         receipts.fold(session, key, "dead", [receipt(openings[0])], frozenset({ids[1]}), KEYS, NOW)
         assert states(session, alert) == {
@@ -471,7 +472,7 @@ def test_a_journal_tells_sent_from_unsent_from_in_doubt(db: Database) -> None:
             ids[2]: DeliveryState.DEFERRED,
         }
         lease = must_claim(session, "heir")
-        again = outbox.open_chunk(session, lease, PLAN, NOW)
+        again = open_chunk(session, lease, PLAN, NOW)
         assert [(each.subscriber_id, each.is_resend) for each in again] == [(ids[1], True), (ids[2], False)]
         assert session.get_one(Delivery, (alert, ids[2])).doubts == 0
 
@@ -485,7 +486,7 @@ def test_a_lost_lease_opens_closes_and_prolongs_nothing(db: Database) -> None:
         old = must_claim(session, "slow")
         must_claim(session, "heir", now=later)
     for attempt in (
-        lambda session: outbox.open_chunk(session, old, PLAN, later),
+        lambda session: open_chunk(session, old, PLAN, later),
         lambda session: close(session, old, later),
         lambda session: outbox.renew(session, old, later),
     ):

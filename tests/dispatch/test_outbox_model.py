@@ -29,7 +29,8 @@ from sqlmodel import Session, col, select
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
-from alerts.dispatch.outbox import Lease, Opening, Plan
+from alerts.dispatch.opening import Opening, Plan, open_chunk
+from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.errors import LeaseLost
 from alerts.models import (
@@ -113,9 +114,7 @@ class Line(RuleBasedStateMachine):
             return
         try:
             with self.db.begin() as session:
-                worker.opened = list(
-                    outbox.open_chunk(session, worker.lease, Plan(size, 1, "main"), self.now)
-                )
+                worker.opened = list(open_chunk(session, worker.lease, Plan(size, 1, "main"), self.now))
                 if not worker.opened:
                     outbox.close(session, worker.lease, self.now, timedelta(seconds=5), timedelta(minutes=1))
         except LeaseLost:
@@ -224,7 +223,7 @@ class Line(RuleBasedStateMachine):
             lease = outbox.claim(session, "last", size=4, length=LEASE, now=self.now)
             if lease is None:
                 return False
-            while opened := outbox.open_chunk(session, lease, Plan(4, 1, "main"), self.now):
+            while opened := open_chunk(session, lease, Plan(4, 1, "main"), self.now):
                 group = []
                 for each in opened:
                     key = (lease.alert_id, each.subscriber_id)
