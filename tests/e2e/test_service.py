@@ -210,11 +210,12 @@ async def test_the_unsubscribe_link_of_a_mail_works_as_a_mail_client_uses_it(
         (port,) = [line["port"] for line in installation.log() if line["event"] == "pages_served"]
         async with aiohttp.ClientSession() as client:
             link = f"http://127.0.0.1:{port}{path}"
-            assert (await client.get(link)).status == 200
+            async with client.get(link) as page_of_reader:
+                assert page_of_reader.status == 200
             installation.shows(*POSTS[:4])
             await relay.wait_until(lambda: len(relay.accepted) == 2)
-            answer = await client.post(link, data={"List-Unsubscribe": "One-Click"})
-            assert answer.status == 200
+            async with client.post(link, data={"List-Unsubscribe": "One-Click"}) as answer:
+                assert answer.status == 200
         installation.shows(*POSTS[:5])
         await installation.polls(3)
     assert len(relay.accepted) == 2
