@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from alerts.demo.page import Timing, render
-from alerts.demo.story import Delete, Story
+from alerts.demo.story import Delete, MarkKey, Mend, Story
 
 PATH = "/live/storm-odile"
 _JUST_BEFORE = 0.001
+_Change = Delete | MarkKey | Mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,16 @@ class LivePage:
     def second(self) -> float:
         """The story second it is now.
 
-        The story stops before a deletion until the poller has come for the post: what could not be seen
-        would be owed to nobody, and the script says that it is.
+        The story stops before a post is taken down, mended or marked until the poller has come for it: what
+        could not be seen would be owed to nobody, and a change of what nobody saw is none.
         """
         second = self.timing.second(datetime.now(UTC))
         for change in self._story.changes:
-            if isinstance(change, Delete) and change.at <= second and not self._was_polled(change):
+            if isinstance(change, _Change) and change.at <= second and not self._was_polled(change):
                 return min(second, change.at - _JUST_BEFORE)
         return second
 
-    def _was_polled(self, change: Delete) -> bool:
+    def _was_polled(self, change: _Change) -> bool:
         posted = self._story.post(change.post_id).at
         return any(posted <= poll.second < change.at for poll in self._polls)
 

@@ -34,7 +34,6 @@ log = structlog.get_logger()
 
 BATCH = table_of(Batch)
 DELIVERY = table_of(Delivery)
-ALERT = table_of(Alert)
 
 # Why a row that is in doubt will not be sent again by itself; an empty reason means it will.
 SECOND_DOUBT = "in doubt twice: settled for good"
