@@ -45,3 +45,14 @@ def test_twenty_thousand_readers_are_written_in_bulk(db: Database) -> None:
         assert time.process_time() - begun < 5  # one at a time takes tens of seconds
         assert ids == sorted(set(ids))
         assert len(ids) == _count(session, Subscription) == 20_000
+
+
+def test_a_postgres_that_vanished_is_given_up_in_half_a_minute(postgres_db: Database) -> None:
+    """What libpq was told; to cut a connection without a word takes more rights than tests have."""
+    with postgres_db.engine.connect() as connection:
+        told = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr] # pooled: it is open
+    assert int(told["tcp_user_timeout"]) <= 30_000
+    assert (
+        int(told["keepalives_idle"]) + int(told["keepalives_interval"]) * int(told["keepalives_count"]) <= 30
+    )
+    assert int(told["connect_timeout"]) <= 30
