@@ -94,7 +94,7 @@ class Deliverer:
         self._work = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Delivers until `stop` is set, then finishes the chunks in hand and gives the batches back."""
+        """Delivers until `stop` is set, then waits for the mails on the wire and gives the batches back."""
         await self._recover_until_done(stop)
         async with asyncio.TaskGroup() as couriers:
             for number in range(self._settings.parallel):
@@ -133,7 +133,7 @@ class Deliverer:
     async def _deliver(self, lease: Lease, stop: asyncio.Event) -> None:
         """Works one batch through, chunk by chunk; on any error the journal stays for recovery."""
         with self._journals.open(lease.name) as journal:
-            fence = _Fence(lease)
+            fence = _Fence(lease, stop)
             while not stop.is_set():
                 openings = await self._open(lease, fence)
                 if not openings:
@@ -252,17 +252,18 @@ class Deliverer:
 
 
 class _Fence:
-    """The wire's own view of a lease: nothing is written past its deadline, or once it is shut."""
+    """The wire's own view of a lease: nothing is written past its deadline, once it is shut, or at a stop."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, stop: asyncio.Event) -> None:
+        self._stop = stop
         self._length = lease.length
         self._deadline = lease.deadline
         self._is_shut = False
 
     def check(self) -> None:
         """Raises LeaseLost when nothing more may be written."""
-        if self._is_shut or clocks.boot_time() >= self._deadline:
-            raise LeaseLost("The lease ran out before the mail could be sent.")
+        if self._is_shut or self._stop.is_set() or clocks.boot_time() >= self._deadline:
+            raise LeaseLost("The lease ended before the mail could be sent.")
 
     def shut(self) -> None:
         self._is_shut = True

@@ -2,6 +2,7 @@
 
 import email
 import errno
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -172,6 +173,18 @@ async def test_a_stop_gives_the_rest_back(db: Database, smtp_server: StartSmtp, 
     async with delivering(db, server, tmp_path, worker="next"):
         await until(db, all_done)
     assert len(server.accepted) == len({mail.rcpt for mail in server.accepted}) == 100
+
+
+async def test_a_stop_waits_for_the_mails_on_the_wire_not_for_the_chunk(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server(delay=0.5)
+    announce(sqlite_db, 20)
+    async with delivering(sqlite_db, server, tmp_path):
+        await server.wait_until(lambda: len(server.accepted) >= 4)
+    states = Counter(row.state for row in rows(sqlite_db))
+    assert states[DeliveryState.ACCEPTED] == len(server.accepted) <= 8
+    assert states[DeliveryState.SENDING] == states[DeliveryState.UNKNOWN] == 0
 
 
 async def test_two_workers_share_the_work_and_repeat_nothing(
