@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo run test check format chaos bench clean
+.PHONY: help demo run test check format chaos clean
 
 help:
 	@echo "make demo    the whole service on a sample live blog (ARGS=--once ends by itself)"
