@@ -30,11 +30,13 @@ from alerts.settings.values import (
     Line,
     LongTime,
     Name,
+    Network,
     Pause,
     Secret,
     Text,
     Timeout,
     WebAddress,
+    WebAddressOrNone,
 )
 
 
@@ -145,6 +147,24 @@ class PollingConfig(Section):
     """Give up a page larger than this many bytes, after decompression."""
     parallel: int = Field(default=16, ge=1, le=256)
     """Feeds fetched at once."""
+    allow: tuple[Network, ...] = ()
+    """Networks of your own that feeds may be fetched from; other private addresses are refused."""
+    proxy: WebAddressOrNone = ""
+    """Fetch through this HTTP proxy; the environment's proxies are ignored."""
+    host_rate: float = Field(default=2, gt=0, le=100)
+    """Requests to one host a second, in the long run; a few at once are always allowed."""
+    quiet_interval: Timeout = timedelta(minutes=5)
+    """Look this often at a feed that has been quiet for two hours, or that nobody follows."""
+    ended_interval: Timeout = timedelta(hours=1)
+    """Look this often at a live blog whose coverage has ended ..."""
+    rest_after: LongTime = timedelta(days=1)
+    """... and not at all once it has ended this long ago."""
+    readers: int = Field(default=1, ge=1, le=16)
+    """Processes that read fetched documents, apart from the daemon."""
+    read_timeout: Timeout = timedelta(seconds=10)
+    """Give up a document that takes longer than this to read."""
+    read_memory: int = Field(default=512_000_000, ge=128_000_000)
+    """Give up a document that takes more bytes of memory than this to read."""
 
 
 class FeedConfig(Section):
@@ -168,6 +188,12 @@ class FeedConfig(Section):
     """More new entries than this at once are held until a person has looked."""
     key_words: tuple[Text, ...] = ()
     """An entry with one of these words or phrases counts as a key event."""
+    obey_robots: bool = True
+    """Keep away from a page that the site's robots.txt keeps robots from."""
+    use_push: bool = True
+    """Let the feed's hub, if it names one, tell us of news (WebSub); polling goes on behind it."""
+    follow_moves: bool = True
+    """Follow a live blog that says itself that it continues on another page of its site."""
 
 
 class TopicConfig(Section):

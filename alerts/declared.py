@@ -51,6 +51,9 @@ def _feed(feed: FeedConfig) -> FeedDraft:
         in_doubt=feed.in_doubt,
         flood_limit=feed.flood_limit,
         key_words=feed.key_words,
+        obey_robots=feed.obey_robots,
+        use_push=feed.use_push,
+        follow_moves=feed.follow_moves,
     )
 
 

@@ -41,6 +41,16 @@ class FeedState(StrEnum):
     PAUSED = "paused"  # by a person, or because it vanished from config.toml
     HELD = "held"  # by the flood guard: polled and stored, nothing announced until a person decides
     GONE = "gone"  # the server said 410
+    RESTING = "resting"  # its coverage ended and stayed quiet; no longer polled
+
+
+class PushState(StrEnum):
+    """How far a feed's hub has promised to send us its news."""
+
+    WANTED = "wanted"  # asked for, or about to be
+    VERIFIED = "verified"  # the hub confirmed until `lease_until`
+    DENIED = "denied"
+    FAILED = "failed"  # asked in vain; tried again at `due_at`
 
 
 class InDoubt(StrEnum):
@@ -117,6 +127,9 @@ class Feed(SQLModel, table=True):
     in_doubt: str = Field(default=InDoubt.RESEND)
     flood_limit: int = 20
     key_words: list[str] = Field(default_factory=list, sa_type=JSON)
+    obey_robots: bool = True
+    use_push: bool = True
+    follow_moves: bool = True
     # What the last answers were.
     format: str = ""
     identity: str = ""
@@ -124,9 +137,19 @@ class Feed(SQLModel, table=True):
     etag: str = ""
     last_modified: str = ""
     body_hash: str = ""
+    read_whole_at: datetime | None = None  # asked without validators and answered
+    moved_to: str = ""  # where permanent redirects pointed, and how often in a row, since when
+    moved_seen: int = 0
+    moved_since: datetime | None = None
+    continues_at: str = ""  # the page's successor, by its own word
     coverage_end: datetime | None = None
+    ended_at: datetime | None = None  # found to have ended; null again when it stirs
+    # The identity rule's health, as shares of the entries of the last windows.
+    identity_unique: float | None = None
+    identity_stable: float | None = None
     baselined_at: datetime | None = None
     next_poll_at: datetime
+    poll_reason: str = ""  # why then
     leased_by: str = ""  # one claim's token; another's result is thrown away
     leased_until: datetime | None = None
     polled_at: datetime | None = None
@@ -150,13 +173,29 @@ class Entry(SQLModel, table=True):
     is_held: bool = False  # stored while the flood guard held its feed; waits for a person
     first_seen_at: datetime
     last_seen_at: datetime
+    withdrawn_at: datetime | None = None  # deleted or unpublished by its publisher's explicit word
+    # The first entry of those that tell the same; its own id, or null, while it is the only one.
+    group_id: int | None = Field(default=None, index=True, sa_type=Id)
     # Set once, in the announcing transaction: an entry is announced at most once.
     first_alert_id: int | None = Field(default=None, sa_type=Id)
 
     __table_args__ = (
         UniqueConstraint("feed_id", "key"),
         Index("ix_entry_fingerprint", "feed_id", "fingerprint"),
+        Index("ix_entry_seen", "first_seen_at"),
     )
+
+
+class EntryAlias(SQLModel, table=True):
+    """Everything an entry was ever known by: outlives its place in the window, so that nothing old is new again."""
+
+    __tablename__ = "entry_alias"
+
+    feed_id: int = Field(primary_key=True, foreign_key="feed.id", sa_type=Id)
+    kind: str = Field(primary_key=True)  # id, url, text
+    value: str = Field(primary_key=True)
+    entry_id: int = Field(foreign_key="entry.id", index=True, sa_type=Id)
+    seen_at: datetime
 
 
 class EntryRevision(SQLModel, table=True):
@@ -174,6 +213,23 @@ class EntryRevision(SQLModel, table=True):
     updated_at: datetime | None = None
     is_correction: bool = False
     seen_at: datetime
+
+
+class Push(SQLModel, table=True):
+    """A feed's WebSub subscription (W3C WebSub): the hub that sends its news, and what was agreed with it."""
+
+    feed_id: int = Field(primary_key=True, foreign_key="feed.id", sa_type=Id)
+    hub: str
+    topic: str  # the URL the hub knows the feed by
+    path: str = Field(unique=True)  # the callback's unguessable last part
+    secret: str  # of the HMAC; kept over renewals
+    state: str = Field(default=PushState.WANTED)
+    due_at: datetime | None = Field(default=None, index=True)  # ask the hub (again) from then on
+    asked_at: datetime | None = None
+    lease_until: datetime | None = None
+    pushed_at: datetime | None = None
+    failures: int = 0
+    last_error: str = ""
 
 
 class Topic(SQLModel, table=True):

@@ -30,6 +30,9 @@ class FeedDraft:
     in_doubt: str = InDoubt.RESEND
     flood_limit: int = 20
     key_words: tuple[str, ...] = ()
+    obey_robots: bool = True
+    use_push: bool = True
+    follow_moves: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,15 @@ class Page:
     content_type: str
     validators: Validators
     body_hash: str
+    moved_to: str = ""  # where a chain of nothing but permanent redirects led
+    hub: str = ""  # WebSub, from the Link header
+    topic_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
     validators: Validators
+    moved_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The kinds of values a setting can have, each with its check and with what to write instead."""
 
+import ipaddress
 import math
 import re
 from datetime import timedelta
@@ -51,6 +52,16 @@ def _web_address(value: str) -> str:
         raise ValueError("no web address")
     if re.search(r"[\s\x00-\x1f]", value):
         raise ValueError("blanks in a web address")
+    return value
+
+
+def _web_address_or_none(value: str) -> str:
+    return _web_address(value) if value else value
+
+
+def _network(value: str) -> str:
+    """Checks an address or a network with its mask; bits behind the mask are a slip."""
+    ipaddress.ip_network(value)
     return value
 
 
@@ -115,6 +126,10 @@ Language = Annotated[
     str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"), Advice('write a language tag: "en"')
 ]
 WebAddress = Annotated[str, AfterValidator(_web_address), Advice(_WEB)]
+WebAddressOrNone = Annotated[str, AfterValidator(_web_address_or_none), Advice(_WEB)]
+Network = Annotated[
+    str, AfterValidator(_network), Advice('write an address or a network: "10.1.0.0/16", "127.0.0.1"')
+]
 BaseUrl = Annotated[str, AfterValidator(_base_url), Advice(f"{_WEB}, with no slash or query at the end")]
 EmailAddress = Annotated[str, AfterValidator(_address)]
 EmailAddressOrNone = Annotated[str, AfterValidator(_address_or_none)]

@@ -1,7 +1,7 @@
 """What every format is read into."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,12 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFeed:
-    """One window of a feed: its entries in document order, and what an operator should know of it."""
+    """One window of a feed: its entries in document order, and what an operator should know of it.
+
+    `withdrawn` are publishers' ids of entries that the feed says are deleted or unpublished; absence says
+    nothing. `refresh` is how often the publisher asks to be asked. `hub` and `topic_url` are what the
+    document says of WebSub.
+    """
 
     format: str
     is_live_blog: bool
@@ -38,3 +43,9 @@ class ParsedFeed:
     coverage_end: datetime | None
     entries: tuple[FeedEntry, ...]
     warnings: tuple[str, ...]
+    is_ended: bool = False  # by the feed's own word: closed, archived, expired
+    continues_at: str = ""  # the page that carries the coverage on
+    withdrawn: tuple[str, ...] = ()
+    refresh: timedelta | None = None
+    hub: str = ""
+    topic_url: str = ""
