@@ -51,6 +51,7 @@ class PushState(StrEnum):
     VERIFIED = "verified"  # the hub confirmed until `lease_until`
     DENIED = "denied"
     FAILED = "failed"  # asked in vain; tried again at `due_at`
+    LEAVING = "leaving"  # nobody wants it any more, and the hub is told so
 
 
 class InDoubt(StrEnum):
@@ -144,6 +145,8 @@ class Feed(SQLModel, table=True):
     continues_at: str = ""  # the page's successor, by its own word
     coverage_end: datetime | None = None
     ended_at: datetime | None = None  # found to have ended; null again when it stirs
+    hastened_at: datetime | None = None  # its hub spoke of news, and no poll has found it yet ...
+    hastened_polls: int = 0  # ... though so many looked
     # The identity rule's health, as shares of the entries of the last windows.
     identity_unique: float | None = None
     identity_stable: float | None = None
@@ -216,19 +219,26 @@ class EntryRevision(SQLModel, table=True):
 
 
 class Push(SQLModel, table=True):
-    """A feed's WebSub subscription (W3C WebSub): the hub that sends its news, and what was agreed with it."""
+    """A WebSub subscription (W3C WebSub): the hub that sends a feed's news, and what was agreed with it."""
 
-    feed_id: int = Field(primary_key=True, foreign_key="feed.id", sa_type=Id)
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    # At most one for a feed; none while the row only lives to say goodbye to a hub.
+    feed_id: int | None = Field(
+        default=None, foreign_key="feed.id", ondelete="SET NULL", unique=True, sa_type=Id
+    )
     hub: str
     topic: str  # the URL the hub knows the feed by
     path: str = Field(unique=True)  # the callback's unguessable last part
     secret: str  # of the HMAC; kept over renewals
     state: str = Field(default=PushState.WANTED)
     due_at: datetime | None = Field(default=None, index=True)  # ask the hub (again) from then on
+    base_url: str = ""  # where the hub was told to reach us
     asked_at: datetime | None = None
+    is_awaited: bool = False  # asked, and the hub has not come to verify that we did
     lease_until: datetime | None = None
     pushed_at: datetime | None = None
-    failures: int = 0
+    discarded: int = 0  # contents whose signature was wrong or missing
+    failures: int = 0  # requests since the hub's last confirmation
     last_error: str = ""
 
 
