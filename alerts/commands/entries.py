@@ -59,6 +59,10 @@ def show(context: typer.Context, entry: EntryId, as_json: AsJson = False) -> Non
             ),
             ("baseline", summary.is_baseline),
             ("alert", summary.first_alert_id),
+            *[
+                ("also reported by", f"{each.source}, entry {each.entry_id}: {each.title}")
+                for each in found.also_reported
+            ],
         ]
     )
     for each in found.revisions:

@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from alerts import db
 from alerts.dispatch.opening import Choice
+from alerts.feeds.grouping import other_sources
 from alerts.mail.render import AlertView, EntryView, Rendered
 from alerts.models import Alert, AlertEntry, Body, Entry, EntryRevision, Feed, Topic, table_of
 
@@ -53,14 +54,21 @@ def load(session: Session, alert_id: int) -> Content:
     return Content(
         released_at=alert.released_at or alert.announced_at,
         entries=tuple(
-            entry_view(revision, is_key_event=is_key_event is True, source=title or name)
+            entry_view(
+                revision,
+                is_key_event=is_key_event is True,
+                source=title or name,
+                also_by=other_sources(session, revision.entry_id),
+            )
             for revision, is_key_event, title, name in carried
         ),
         topic_titles={topic_id: title for topic_id, title in topics if topic_id is not None},
     )
 
 
-def entry_view(revision: EntryRevision, *, is_key_event: bool, source: str) -> EntryView:
+def entry_view(
+    revision: EntryRevision, *, is_key_event: bool, source: str, also_by: tuple[str, ...]
+) -> EntryView:
     """Gives one text of an entry as a mail shows it."""
     return EntryView(
         title=revision.title,
@@ -71,6 +79,7 @@ def entry_view(revision: EntryRevision, *, is_key_event: bool, source: str) -> E
         published_at=revision.published_at,
         is_key_event=is_key_event,
         source=source,
+        also_by=also_by,
     )
 
 

@@ -10,6 +10,7 @@ from alerts.dispatch.compose import site_headers
 from alerts.dispatch.content import Content, entry_view
 from alerts.dispatch.opening import Choice
 from alerts.errors import NotFound
+from alerts.feeds.grouping import other_sources
 from alerts.mail.compose import compose, eml, prepare
 from alerts.mail.render import Renderer, SiteView
 from alerts.models import Entry, EntryRevision, Feed, Frequency, Topic
@@ -52,7 +53,12 @@ def _content(session: Session, entry_id: int, now: datetime) -> tuple[Content, C
         raise NotFound(f"There is no entry {entry_id}; `alerts entries list` shows them.")
     facts = EntryFacts(feed.name, entry.is_key_event, revision.title, revision.text)
     titles = {each: _title(session, each) for each in matching(session, facts)}
-    view = entry_view(revision, is_key_event=entry.is_key_event is True, source=feed.title or feed.name)
+    view = entry_view(
+        revision,
+        is_key_event=entry.is_key_event is True,
+        source=feed.title or feed.name,
+        also_by=other_sources(session, entry_id),
+    )
     return Content(now, (view,), titles), Choice(tuple(titles), Frequency.EVERY, "en")
 
 

@@ -30,6 +30,7 @@ _PREHEADER_LIMIT = 140
 _WORDS_LIMIT = 1_000  # as much of a text as titles and preheaders can need
 _URL_LIMIT = 2_000
 _TOPICS_LIMIT = 10
+_ALSO_LIMIT = 3
 # What a template of the site's own can do wrong while it runs.
 _TEMPLATE_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -46,6 +47,7 @@ class EntryView:
     published_at: datetime | None
     is_key_event: bool | None
     source: str
+    also_by: tuple[str, ...] = ()  # other feeds that told the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class ShownEntry:
     text: str
     is_cut: bool
     is_key_event: bool
+    also_by: tuple[str, ...]
 
 
 class Renderer:
@@ -177,6 +180,9 @@ def _shown(entry: EntryView, story: Story, released_at: datetime) -> ShownEntry:
         text=story.text if has_more else "",
         is_cut=story.is_cut,
         is_key_event=entry.is_key_event is True,
+        also_by=tuple(
+            clip(name, _NAME_LIMIT) for each in entry.also_by[:_ALSO_LIMIT] if (name := clean(each))
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from sqlmodel import Session, col, select
 
 from alerts.dispatch.announce import announce_key_event
 from alerts.errors import NotFound
+from alerts.feeds.grouping import Report, also_reported
 from alerts.models import Audit, Entry, EntryRevision, Feed
 
 
@@ -43,6 +44,7 @@ class EntryDetails:
     summary: EntrySummary
     key: str
     key_event_by: str
+    also_reported: tuple[Report, ...]
     revisions: tuple[RevisionView, ...]
 
 
@@ -80,6 +82,7 @@ def show(session: Session, entry_id: int) -> EntryDetails:
         summary=_summary(entry, feed.name, revisions[-1].title),
         key=entry.key,
         key_event_by=entry.key_event_by,
+        also_reported=tuple(also_reported(session, entry_id)),
         revisions=tuple(
             RevisionView(
                 number=each.number,

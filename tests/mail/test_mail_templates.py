@@ -27,6 +27,7 @@ ENTRY = EntryView(
     published_at=None,
     is_key_event=True,
     source="88",
+    also_by=("77",),
 )
 ALERT = AlertView((ENTRY,), ("99",) * 12, "flash", "en", datetime(2026, 11, 22, 8, tzinfo=UTC))
 

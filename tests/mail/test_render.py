@@ -85,6 +85,15 @@ def wire(rendered: Rendered) -> bytes:
     return compose(prepare(rendered, HEADERS), "reader@example.org", "id", "t" * 43)
 
 
+def test_a_mail_names_at_most_three_others_who_reported_it() -> None:
+    told = RENDERER.render(
+        replace(ALERT, entries=(replace(ENTRY, also_by=("A", "B\r\nBcc: c", "", "D", "E")),))
+    )
+    for part in (told.text, told.html):
+        assert "Also reported by A and B Bcc: c" in part
+        assert "E" not in part.split("Also reported by")[1].split("<")[0].split("\n")[0]
+
+
 def test_a_key_event_as_text() -> None:
     rendered = RENDERER.render(ALERT)
     assert rendered.subject == "Harbour gate closed"
