@@ -139,10 +139,12 @@ class Feed(SQLModel, table=True):
     last_modified: str = ""
     body_hash: str = ""
     read_whole_at: datetime | None = None  # asked without validators and answered
+    given_url: str = ""  # as a person wrote it, once a move made `url` another; empty while it is `url`
     moved_to: str = ""  # where permanent redirects pointed, and how often in a row, since when
     moved_seen: int = 0
     moved_since: datetime | None = None
     continues_at: str = ""  # the page's successor, by its own word
+    refresh: timedelta | None = None  # how often its publisher asks to be asked
     coverage_end: datetime | None = None
     ended_at: datetime | None = None  # found to have ended; null again when it stirs
     hastened_at: datetime | None = None  # its hub spoke of news, and no poll has found it yet ...
@@ -153,11 +155,13 @@ class Feed(SQLModel, table=True):
     baselined_at: datetime | None = None
     next_poll_at: datetime
     poll_reason: str = ""  # why then
+    is_followed: bool = True  # somebody would get its news; looked up every few seconds
     leased_by: str = ""  # one claim's token; another's result is thrown away
     leased_until: datetime | None = None
     polled_at: datetime | None = None
     changed_at: datetime | None = None
-    failures: int = 0
+    failures: int = 0  # in a row
+    failing_since: datetime | None = None
     last_error: str = ""
     created_at: datetime
 

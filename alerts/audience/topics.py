@@ -90,6 +90,21 @@ def matching(session: Session, facts: EntryFacts) -> list[int]:
     return [_id(topic) for topic in topics if matches(_rule(topic), facts)]
 
 
+def followed_feeds(session: Session) -> frozenset[str] | None:
+    """Gives the names of the feeds whose news somebody would get; None means that every feed's would be."""
+    is_read = (
+        sa.select(sa.literal(1))
+        .where(col(Subscription.topic_id) == Topic.id, col(Subscription.until).is_(None))
+        .exists()
+    )
+    names: set[str] = set()
+    for feeds in session.exec(select(Topic.feeds).where(col(Topic.is_active), is_read)):
+        if not feeds:
+            return None
+        names.update(feeds)
+    return frozenset(names)
+
+
 def add(session: Session, draft: TopicDraft, by: str, now: datetime) -> int:
     """Adds a topic and gives its id; raises Conflict when its slug is taken."""
     _check(draft)
