@@ -31,8 +31,8 @@ from alerts.dispatch.compose import Composer
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.journal import Journals
 from alerts.errors import ConfigError
-from alerts.feeds.fetch import Fetcher, Limits
 from alerts.feeds.poll import Poller
+from alerts.fetching import fetcher
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
 from alerts.mail.transports import Transport
@@ -92,9 +92,9 @@ async def _serve(
     loop = asyncio.get_running_loop()
     database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))
     async with (
-        Fetcher(settings.polling.user_agent, _limits(settings)) as fetcher,
+        fetcher(settings.polling) as fetches,
         _pages(settings, database, keys, site, folders),
-        _ticking(database, Poller(database, fetcher, _utc_now, settings.polling.parallel)),
+        _ticking(database, Poller(database, fetches, _utc_now, settings.polling.parallel)),
         asyncio.TaskGroup() as tasks,
     ):
         listening = tasks.create_task(_listen(database, deliverer))
@@ -188,10 +188,6 @@ def site_view(settings: Config) -> SiteView:
         contact=site.contact,
         postal_address=site.postal_address,
     )
-
-
-def _limits(settings: Config) -> Limits:
-    return Limits(settings.polling.total_timeout, settings.polling.body_limit)
 
 
 def _utc_now() -> datetime:

@@ -14,6 +14,7 @@ from alerts.commands.context import AsJson, by, front, now, say, say_facts, say_
 from alerts.errors import FetchFailed, NotAFeed
 
 if TYPE_CHECKING:
+    from alerts.config import PollingConfig
     from alerts.feeds.check import CheckReport
 
 app = typer.Typer(no_args_is_help=True, help="The live blogs that are watched.")
@@ -26,14 +27,15 @@ _LONGEST_NAME = 63
 
 @app.command()
 def check(
+    context: typer.Context,
     place: Annotated[str, typer.Argument(metavar="URL|FILE", help="The page or feed, or a file with one.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what would be read from a page or feed; needs no configuration."""
+    """Show what would be read from a page or feed; needs no configuration, and uses [polling] of one."""
     from alerts.feeds.check import check as checked
 
     try:
-        report = checked(*_document(place))
+        report = checked(*_document(context, place))
     except (NotAFeed, FetchFailed) as error:
         if as_json:
             say_json({"error": str(error)})
@@ -196,10 +198,10 @@ def _name_from(url: str) -> str:
     return name.strip("-")[:_LONGEST_NAME].strip("-") or "feed"
 
 
-def _document(place: str) -> tuple[bytes, str, str]:
+def _document(context: typer.Context, place: str) -> tuple[bytes, str, str]:
     """Gives a document's bytes, address and content type, from the web or from a file."""
     if place.lower().startswith(("http://", "https://")):
-        return asyncio.run(_fetched(place))
+        return asyncio.run(_fetched(place, front(context).config().polling))
     path = Path(place)
     try:
         return path.read_bytes(), "", mimetypes.guess_type(path.name)[0] or ""
@@ -210,16 +212,13 @@ def _document(place: str) -> tuple[bytes, str, str]:
         ) from None
 
 
-async def _fetched(url: str) -> tuple[bytes, str, str]:
-    from alerts.config import PollingConfig
-    from alerts.feeds.fetch import Fetcher, Limits, Page
+async def _fetched(url: str, polling: "PollingConfig") -> tuple[bytes, str, str]:
+    from alerts.feeds.fetch import Page
+    from alerts.fetching import fetcher
 
-    polling = PollingConfig()
-    limits = Limits(polling.total_timeout, polling.body_limit)
-    async with Fetcher(polling.user_agent, limits) as fetcher:
-        page = await fetcher.get(url, now=now())
-    if not isinstance(page, Page):
-        raise FetchFailed("The server says that nothing changed, though we have nothing yet.")
+    async with fetcher(polling) as fetches:
+        page = await fetches.get(url, now=now())
+    assert isinstance(page, Page), "asked for without validators"
     return page.body, page.url, page.content_type
 
 

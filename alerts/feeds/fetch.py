@@ -1,54 +1,50 @@
-"""One conditional GET of one feed, within limits; no database, no judgement of the content."""
+"""One conditional GET of one feed, politely and within limits; no database, no judgement of the content.
 
-import hashlib
-import re
+    URL ──ask──> answer ──redirect──> ask ... ──unpack──> body ──is it a wall? may a robot read it?──> Page
+
+Each hop waits for its host's turn and goes over a connection that the guard has seen.
+"""
+
+import asyncio
+import math
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+from yarl import URL
 
-from alerts.errors import FetchFailed, Gone
+from alerts.errors import FetchFailed
+from alerts.feeds import answers, decoding, hops
+from alerts.feeds.answers import NotModified, Page, Validators, retry_after
+from alerts.feeds.asking import Answer, Asker, Trip, no_question
+from alerts.feeds.blocks import is_page, who_blocks
+from alerts.feeds.connections import Connections, LookUp
+from alerts.feeds.decoding import Decoder
+from alerts.feeds.failures import in_words
+from alerts.feeds.guard import Guard, own_port
+from alerts.feeds.pace import Pace
+from alerts.feeds.permission import Permission
+from alerts.feeds.robots import LONGEST as LONGEST_ROBOTS
 
-_REDIRECTS = 5
+__all__ = ["Fetcher", "Guard", "Limits", "NotModified", "Page", "Validators", "retry_after"]
+
+_PAGES = frozenset({200, 203})
+_REFUSING = frozenset({202, 401, 403, 405, 429, 503})  # with which walls are shown
 _ACCEPT = (
     "text/html, application/feed+json, application/atom+xml, application/rss+xml, "
     "application/json;q=0.9, application/xml;q=0.9, */*;q=0.5"
 )
-_CHUNK = 64 * 1024
-_LONGEST_VALIDATOR = 512
-_LONGEST_WAIT = timedelta(days=1)  # a server that asks for more is asked again tomorrow
-_CHALLENGE = re.compile(rb"captcha|challenge|are you a (?:robot|human)|enable javascript", re.IGNORECASE)
-
-_OK, _NOT_MODIFIED, _GONE, _REFUSING = 200, 304, 410, frozenset({401, 403, 429, 503})
-
-
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """What the server gave to recognise its last answer by: sent back exactly as it came."""
-
-    etag: str = ""
-    last_modified: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    body: bytes
-    url: str  # after redirects
-    content_type: str
-    validators: Validators
-    body_hash: str
-    moved_to: str = ""  # where a chain of nothing but permanent redirects led
-    hub: str = ""  # WebSub, from the Link header
-    topic_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NotModified:
-    validators: Validators
-    moved_to: str = ""
+_PIECE = 256 * 1024
+_SMALL = 8 * 1024  # bytes: more of a packed body is unpacked in a thread, so that the loop goes on
+_SHOWN = 64 * 1024  # of a refusal, to see what it is
+_SHOWN_SECONDS = 5
+_ROBOTS_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,144 +54,182 @@ class Limits:
 
 
 class Fetcher:
-    """Fetches feeds over kept connections; used as an async context manager.
+    """Fetches feeds and pages over kept connections; used as an async context manager.
 
-    The environment's proxies are ignored, and no cookie is kept: each poll is told the same story.
+    `host_rate` is how many requests a second one host gets in the long run; a few at once always go.
+    `look_up` and `tls` stand in for the system's resolver and authorities.
     """
 
-    def __init__(self, user_agent: str, limits: Limits | None = None) -> None:
-        self._user_agent = user_agent
+    def __init__(
+        self,
+        user_agent: str,
+        limits: Limits | None = None,
+        *,
+        guard: Guard | None = None,
+        host_rate: float = math.inf,
+        proxy: str = "",
+        tls: ssl.SSLContext | None = None,
+        look_up: LookUp | None = None,
+    ) -> None:
         self._limits = limits or Limits()
-        self._session: aiohttp.ClientSession | None = None
+        headers = {"User-Agent": user_agent, "Accept": _ACCEPT, "Accept-Encoding": decoding.ACCEPT}
+        self._connections = Connections(guard or Guard(), headers, proxy=proxy, tls=tls, look_up=look_up)
+        self._asker = Asker(self._connections, Pace(host_rate))
+        self._permission = Permission(user_agent)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=self._limits.total_time.total_seconds()),
-            headers={"User-Agent": self._user_agent, "Accept": _ACCEPT},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        await self._connections.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._connections.__aexit__(kind, error, trace)
 
     async def get(
-        self, url: str, validators: Validators | None = None, *, now: datetime
+        self,
+        url: str,
+        validators: Validators | None = None,
+        *,
+        now: datetime,
+        obey_robots: bool = True,
+        known_page: bool | None = None,
     ) -> Page | NotModified:
         """Gets a page, or the word that it is as it was when `validators` came.
 
-        Raises Gone at 410, FetchFailed for everything else that is no answer; `now` dates a Retry-After.
+        `known_page` says whether the address held an HTML page the last time; robots.txt speaks for pages
+        alone. `now` dates a Retry-After. Raises Gone at 410, FetchFailed for all else that is no answer.
         """
-        assert self._session is not None, "entered as a context manager"
-        validators = validators or Validators()
-        try:
-            async with self._session.get(
-                url, headers=_conditions(validators), max_redirects=_REDIRECTS
-            ) as response:
-                return await self._read(response, validators, now)
-        except TimeoutError as error:
-            seconds = self._limits.total_time.total_seconds()
-            raise FetchFailed(f"The server did not answer in full within {seconds:g} seconds.") from error
-        except aiohttp.TooManyRedirects as error:
-            raise FetchFailed(
-                f"The server redirects more than {_REDIRECTS} times, or in a circle."
-            ) from error
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise FetchFailed("The address, or one it redirects to, is no http or https URL.") from error
-        except aiohttp.ClientConnectorDNSError as error:
-            raise FetchFailed("The host name is not known: check the spelling, or the DNS.") from error
-        except aiohttp.ClientSSLError as error:
-            raise FetchFailed("The server's TLS certificate is not to be trusted.") from error
-        except aiohttp.ClientConnectorError as error:
-            raise FetchFailed("The server cannot be reached.") from error
-        except (aiohttp.ClientError, ValueError) as error:  # ValueError: headers that are no text
-            raise FetchFailed(
-                f"The server broke off or answered nonsense ({type(error).__name__})."
-            ) from error
+        async with self._limited(url, now, validators or Validators()) as trip:
+            if obey_robots:
+                return await self._get_permitted(trip, known_page=known_page)
+            async with self._asker.get(trip, trip.start) as answer:
+                return await self._read(answer, trip)
 
-    async def _read(
-        self, response: aiohttp.ClientResponse, sent: Validators, now: datetime
-    ) -> Page | NotModified:
-        if response.status == _NOT_MODIFIED:
-            return NotModified(_validators(response, otherwise=sent))
-        if response.status != _OK:
-            raise await _refusal(response, now)
-        body = await self._body(response)
+    async def post(self, url: str, fields: Mapping[str, str], *, now: datetime) -> tuple[int, bytes]:
+        """Posts a form, as to a WebSub hub, and gives the answer's status and the start of its body.
+
+        The same guard and limits hold; no redirect is followed. Raises FetchFailed when there is no answer.
+        """
+        async with self._limited(url, now, Validators()) as trip, self._asker.post(trip, fields) as response:
+            return response.status, await _start(response, _SHOWN)
+
+    @asynccontextmanager
+    async def _limited(self, url: str, now: datetime, validators: Validators) -> AsyncIterator[Trip]:
+        """Begins a fetch: ends it when its time is up, and puts what goes wrong into words."""
+        seconds = self._limits.total_time.total_seconds()
+        try:
+            async with asyncio.timeout(seconds) as clock:
+                yield Trip(
+                    start=hops.first(url),
+                    clock=clock,
+                    now=now,
+                    own_port=own_port(url),
+                    conditions=answers.conditions(validators),
+                    authorization=hops.credentials(url),
+                )
+        except aiohttp.ConnectionTimeoutError as error:
+            raise FetchFailed(in_words(error)) from error
+        except TimeoutError as error:
+            raise FetchFailed(
+                f"The server did not answer in full within {seconds:g} seconds: raise polling.total_timeout "
+                "if it is always slow."
+            ) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: headers that are no text
+            raise FetchFailed(in_words(error)) from error
+
+    async def _get_permitted(self, trip: Trip, *, known_page: bool | None) -> Page | NotModified:
+        """Gets a page if robots.txt lets us, or a feed whatever it says.
+
+        What an address holds is not known before its first answer: then robots.txt is asked first, and
+        counts when the answer is a page. Such an address is not asked for again.
+        """
+        start, refusals = str(trip.start), dict[URL, str]()
+        is_known_page = known_page or self._permission.is_kept_page(start, trip.now)
+
+        async def question(url: URL) -> None:
+            refusals[url] = await self._permission.why_not(
+                url, lambda robots: self._robots(trip, robots), trip.now
+            )
+            if is_known_page and refusals[url]:
+                raise FetchFailed(refusals[url])
+
+        ask = no_question if known_page is False else question
+        async with self._asker.get(trip, trip.start, ask) as answer:
+            read = await self._read(answer, trip)
+        if isinstance(read, Page) and is_page(read.content_type, read.body):
+            if answer.url not in refusals:
+                await question(answer.url)
+            if refusals[answer.url]:
+                self._permission.note_page(start, trip.now)
+                raise FetchFailed(refusals[answer.url])
+        return read
+
+    async def _robots(self, trip: Trip, url: URL) -> tuple[int, bytes]:
+        """Gets the status and the text of a robots.txt, within a time of its own."""
+        try:
+            async with asyncio.timeout(_ROBOTS_SECONDS), self._asker.get(trip, url) as answer:
+                return answer.response.status, await _start(answer.response, LONGEST_ROBOTS)
+        except TimeoutError as error:
+            raise FetchFailed(f"It did not come within {_ROBOTS_SECONDS} seconds.") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise FetchFailed(in_words(error)) from error
+
+    async def _read(self, answer: Answer, trip: Trip) -> Page | NotModified:
+        """Judges an answer by its status, and unpacks the page that it brings."""
+        response, headers = answer.response, answer.response.headers
+        if response.status == HTTPStatus.NOT_MODIFIED and trip.conditions:
+            return NotModified(answers.validators(headers, asked=trip.conditions), answer.moved_to)
+        if response.status not in _PAGES:
+            shown = await _shown(response)
+            blocker = who_blocks(headers, shown, is_refusal=response.status in _REFUSING)
+            raise answers.refusal(response.status, headers, blocker, trip.now)
+        body, body_hash = await self._body(response)
+        if not body:
+            raise FetchFailed("The page is empty: check the URL in a browser.")
+        if blocker := who_blocks(headers, body):
+            raise FetchFailed(answers.blocked(blocker))
+        links, url = ", ".join(headers.getall("Link", ())), str(answer.url)
         return Page(
             body=body,
-            url=str(response.url),
-            content_type=response.headers.get("Content-Type", ""),
-            validators=_validators(response),
-            body_hash=hashlib.sha256(body).hexdigest(),
+            url=url,
+            content_type=headers.get("Content-Type", ""),
+            validators=answers.validators(headers),
+            body_hash=body_hash,
+            moved_to=answer.moved_to,
+            hub=answers.link(links, "hub", url),
+            topic_url=answers.link(links, "self", url),
         )
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """Reads the decompressed body, and no more than the limit of it: a small answer can unpack to much."""
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            body += chunk
-            if len(body) > self._limits.body:
-                raise FetchFailed(f"The page is larger than {self._limits.body:,} bytes.")
-        return bytes(body)
+    async def _body(self, response: aiohttp.ClientResponse) -> tuple[bytes, str]:
+        """Gives the body unpacked, and its hash; no more is read than the limit of it."""
+        decoder = Decoder(_encoding(response), self._limits.body)
+        async for piece in response.content.iter_chunked(_PIECE):
+            if len(piece) > _SMALL:
+                await asyncio.to_thread(decoder.feed, piece)
+            else:
+                decoder.feed(piece)
+        return decoder.finish()
 
 
-def retry_after(value: str, now: datetime) -> timedelta | None:
-    """Reads a Retry-After header, seconds or a date (RFC 9110 section 10.2.3); None when it says nothing."""
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        wait = timedelta(seconds=min(int(value[:9]), int(_LONGEST_WAIT.total_seconds())))
-    else:
-        try:
-            moment = parsedate_to_datetime(value)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-        if moment.tzinfo is None:  # "-0000" reads as naive, and means UTC
-            moment = moment.replace(tzinfo=UTC)
-        wait = moment - now
-    return min(wait, _LONGEST_WAIT) if wait > timedelta(0) else None
+async def _shown(response: aiohttp.ClientResponse) -> bytes:
+    """Gives what a refusal shows; its status counts, even if the rest never comes."""
+    with suppress(aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(_SHOWN_SECONDS):
+            return await _start(response, _SHOWN)
+    return b""
 
 
-def _conditions(validators: Validators) -> dict[str, str]:
-    headers = {"If-None-Match": validators.etag, "If-Modified-Since": validators.last_modified}
-    return {name: value for name, value in headers.items() if value}
+async def _start(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Gives the start of a body, as far as it can be unpacked."""
+    decoder: Decoder | None = None
+    with suppress(FetchFailed):  # too large, or broken: what came before is what is asked for
+        decoder = Decoder(_encoding(response), most)
+        async for piece in response.content.iter_chunked(_SMALL):
+            decoder.feed(piece)
+        decoder.finish()
+    return b"" if decoder is None else bytes(decoder.body[:most])
 
 
-def _validators(response: aiohttp.ClientResponse, otherwise: Validators | None = None) -> Validators:
-    """Gives the validators of an answer verbatim; a 304 need not repeat them (RFC 9110 section 15.4.5)."""
-    kept = otherwise or Validators()
-    return Validators(
-        _header(response, "ETag") or kept.etag,
-        _header(response, "Last-Modified") or kept.last_modified,
-    )
-
-
-def _header(response: aiohttp.ClientResponse, name: str) -> str:
-    value = response.headers.get(name, "")
-    return value if value.isascii() and value.isprintable() and len(value) <= _LONGEST_VALIDATOR else ""
-
-
-async def _refusal(response: aiohttp.ClientResponse, now: datetime) -> FetchFailed:
-    """Puts an answer that is no page into words."""
-    status = response.status
-    if status == _GONE:
-        return Gone("The server says that the feed is gone for good (410).")
-    wait = retry_after(response.headers.get("Retry-After", ""), now)
-    said = f"{status} {response.reason or ''}".strip()
-    if status in _REFUSING and "html" in response.headers.get("Content-Type", ""):
-        shown = await response.content.read(_CHUNK)
-        if "cf-mitigated" in response.headers or _CHALLENGE.search(shown):
-            return FetchFailed(
-                f"The server shows robots a challenge ({said}): ask its owner to let our User-Agent in.",
-                retry_after=wait,
-            )
-    if status == 429:  # noqa: PLR2004 - RFC 6585 section 4
-        return FetchFailed(f"The server says that we ask too often ({said}).", retry_after=wait)
-    if status in _REFUSING - {503}:
-        return FetchFailed(
-            f"The server refuses us ({said}): ask its owner to let our User-Agent in.", retry_after=wait
-        )
-    return FetchFailed(f"The server answered {said}.", retry_after=wait)
+def _encoding(response: aiohttp.ClientResponse) -> str:
+    return ",".join(response.headers.getall("Content-Encoding", ()))

@@ -1,4 +1,7 @@
-"""A web site for tests: real HTTP on loopback, each path answering as scripted, each request remembered."""
+"""A web site for tests: real HTTP on loopback, each path answering as scripted, each request remembered.
+
+Requests for robots.txt are remembered apart: a fetcher asks for it when it must, and few tests are about that.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,6 +36,7 @@ class Site:
     base: str = ""
     replies: dict[str, Reply] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    robots_requests: list[Request] = field(default_factory=list)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str) -> str:
@@ -44,7 +48,8 @@ class Site:
         self.replies[path] = Reply(raw, **fields)  # type: ignore[arg-type]  # fields of Reply, named at the call
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(Request(request.path_qs, CIMultiDict(request.headers)))
+        remembered = self.robots_requests if request.path == "/robots.txt" else self.requests
+        remembered.append(Request(request.path_qs, CIMultiDict(request.headers)))
         reply = self.replies.get(request.path, Reply(status=404))
         headers = dict(reply.headers)
         if reply.etag:
