@@ -5,6 +5,7 @@ blocks. Every layer counts what it took and gave, so that an inner one cannot hi
 """
 
 import hashlib
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,19 +27,23 @@ _FREE = 1_000_000  # bytes a body may unpack to, however small it was
 _RATIO = 200  # beyond them: text packs to a tenth, pages of copies to a fiftieth
 _LAYERS = 2
 _MOST_MEMBERS = 1_000  # of one gzip or zstd body
-_MAGIC = 4  # bytes that tell a coding
+_HEAD = 24  # bytes that tell a coding
+_TEXT = 16  # of them that are plain in a text
 _LARGEST_WINDOW_LOG = 23  # 8 MB: RFC 9659, zstd's windows for HTTP
 
+_CODINGS = frozenset({"gzip", "x-gzip", "br", "zstd", "deflate"})
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_PLAIN = re.compile(rb"[\t\r\n\x20-\x7e]*")
 _BROKEN = (zlib.error, brotli.error, zstd.ZstdError, EOFError)
 
 
 class Engine(Protocol):
     """Unpacks one coding; `is_done` once its end was seen, after which more input is left alone."""
 
-    is_done: bool
+    @property
+    def is_done(self) -> bool: ...
 
     def blocks(self, data: bytes) -> Iterator[bytes]: ...
 
@@ -75,48 +80,41 @@ class Decoder:
 
 
 class _Layer:
-    """One coding of a body. What is plainly not packed, though its header says so, passes as it is."""
+    """One coding of a body, told by how the body begins: its header may lie."""
 
     def __init__(self, coding: str, limit: int) -> None:
         self._coding = coding
         self._limit = limit
+        self._head = b""
         self._engine: Engine | None = None
-        self._kept = b""  # what came before the first block: if it cannot be unpacked, it may be plain
-        self._is_open = False
         self._taken = self._given = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._taken += len(data)
         if self._taken > self._limit + _FREE:
             raise _too_large(self._limit)
-        if not self._is_open:
-            self._kept += data
         if self._engine is None:
-            if len(self._kept) < _MAGIC:
+            self._head += data
+            if len(self._head) < _HEAD:
                 return
-            data = self._begin()
-        yield from self._blocks(data)
+            data = self._head
+            self._engine = _engine(self._coding, data)
+        yield from self._blocks(self._engine, data)
 
     def end(self) -> Iterator[bytes]:
         if self._engine is None:
-            if not self._kept:
+            if not self._head:
                 return
-            yield from self._blocks(self._begin())
-        assert self._engine is not None, "begun"
+            self._engine = _engine(self._coding, self._head)
+            yield from self._blocks(self._engine, self._head)
         if not self._engine.is_done:
             raise FetchFailed(
                 f"The page breaks off in the middle of its {self._coding} packing: a later try may get it whole."
             )
 
-    def _begin(self) -> bytes:
-        self._engine = _ENGINES[self._coding](self._kept)
-        return self._kept
-
-    def _blocks(self, data: bytes) -> Iterator[bytes]:
-        assert self._engine is not None, "begun"
+    def _blocks(self, engine: Engine, data: bytes) -> Iterator[bytes]:
         try:
-            for block in self._engine.blocks(data):
-                self._is_open, self._kept = True, b""
+            for block in engine.blocks(data):
                 self._given += len(block)
                 if self._given > max(_FREE, _RATIO * self._taken):
                     raise FetchFailed(
@@ -124,12 +122,9 @@ class _Layer:
                     )
                 yield block
         except _BROKEN as error:
-            if self._is_open or not _looks_plain(self._kept):
-                raise FetchFailed(
-                    f"The page's {self._coding} packing is broken: tell its owner if it stays so."
-                ) from error
-            self._engine, self._is_open = _Plain(), True
-            yield self._kept
+            raise FetchFailed(
+                f"The page's {self._coding} packing is broken: tell its owner if it stays so."
+            ) from error
 
 
 class _Plain:
@@ -140,13 +135,18 @@ class _Plain:
 
 
 class _Zlib:
-    """gzip with its members, and deflate with or without its wrapping."""
+    """One stream of gzip, or of deflate with or without its wrapping."""
 
     def __init__(self, window: int) -> None:
-        self._window = window
         self._engine = zlib.decompressobj(window)
-        self._members = 1
-        self.is_done = False
+
+    @property
+    def is_done(self) -> bool:
+        return self._engine.eof
+
+    @property
+    def unused(self) -> bytes:
+        return self._engine.unused_data
 
     def blocks(self, data: bytes) -> Iterator[bytes]:
         while not self.is_done:
@@ -154,21 +154,34 @@ class _Zlib:
             if block:
                 yield block
             data = self._engine.unconsumed_tail
-            if self._engine.eof:
-                data = self._next_member(self._engine.unused_data)
-            elif not data and len(block) < _BLOCK:
+            if not data and len(block) < _BLOCK:
                 return
 
-    def _next_member(self, rest: bytes) -> bytes:
-        """Begins the next member; padding behind the last one is left alone, as everybody does."""
-        if self._window != _GZIP or not rest.startswith(_GZIP_MAGIC):
-            self.is_done = True
-            return b""
-        self._members += 1
-        if self._members > _MOST_MEMBERS:
-            raise zlib.error("too many members")
-        self._engine = zlib.decompressobj(self._window)
-        return rest
+
+class _Zstd:
+    """One frame of zstd."""
+
+    def __init__(self) -> None:
+        self._engine = zstd.ZstdDecompressor(
+            options={zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW_LOG}
+        )
+
+    @property
+    def is_done(self) -> bool:
+        return self._engine.eof
+
+    @property
+    def unused(self) -> bytes:
+        return self._engine.unused_data
+
+    def blocks(self, data: bytes) -> Iterator[bytes]:
+        while not self.is_done:
+            block = self._engine.decompress(data, _BLOCK)
+            if block:
+                yield block
+            data = b""
+            if self._engine.needs_input:
+                return
 
 
 class _Brotli:
@@ -177,86 +190,78 @@ class _Brotli:
         self.is_done = False
 
     def blocks(self, data: bytes) -> Iterator[bytes]:
-        while not self.is_done:
-            block = self._engine.process(data, output_buffer_limit=_BLOCK)
-            if block:
-                yield block
+        # `can_accept_more_data` speaks of input alone: output may wait though it says yes.
+        while not self.is_done and (block := self._engine.process(data, output_buffer_limit=_BLOCK)):
+            yield block
             data = b""
-            self.is_done = self._engine.is_finished()
-            if self._engine.can_accept_more_data():
-                return
+        self.is_done = self._engine.is_finished()
 
 
-class _Zstd:
-    """zstd with its frames."""
+class _Members:
+    """A body of several streams, each with its magic; padding behind the last is left alone, as everybody does."""
 
-    def __init__(self) -> None:
-        self._engine = self._frame()
-        self._frames = 1
-        self.is_done = False
+    def __init__(self, begin: Callable[[], _Zlib | _Zstd], magic: bytes) -> None:
+        self._begin = begin
+        self._magic = magic
+        self._stream = begin()
+        self._begun = 1
+        self._rest = b""  # less than a magic: the next piece tells whether it is one
+
+    @property
+    def is_done(self) -> bool:
+        return self._stream.is_done
 
     def blocks(self, data: bytes) -> Iterator[bytes]:
-        while not self.is_done:
-            block = self._engine.decompress(data, _BLOCK)
-            if block:
-                yield block
-            data = b""
-            if self._engine.eof:
-                data = self._next_frame(self._engine.unused_data)
-            elif self._engine.needs_input:
+        data, self._rest = self._rest + data, b""
+        while True:
+            if self._stream.is_done:
+                if len(data) < len(self._magic):
+                    self._rest = data
+                    return
+                if not data.startswith(self._magic):
+                    return
+                self._begun += 1
+                if self._begun > _MOST_MEMBERS:
+                    raise zlib.error("too many members")
+                self._stream = self._begin()
+            yield from self._stream.blocks(data)
+            if not self._stream.is_done:
                 return
-
-    def _next_frame(self, rest: bytes) -> bytes:
-        if not rest.startswith(_ZSTD_MAGIC):
-            self.is_done = True
-            return b""
-        self._frames += 1
-        if self._frames > _MOST_MEMBERS:
-            raise zstd.ZstdError("too many frames")
-        self._engine = self._frame()
-        return rest
-
-    @staticmethod
-    def _frame() -> zstd.ZstdDecompressor:
-        return zstd.ZstdDecompressor(
-            options={zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW_LOG}
-        )
+            data = self._stream.unused
 
 
-def _gzip(head: bytes) -> Engine:
-    return _Zlib(_GZIP) if head.startswith(_GZIP_MAGIC) else _Plain()
+def _engine(coding: str, head: bytes) -> Engine:
+    """Chooses how to unpack a body; one that is plainly not packed, though its header says so, passes as it is."""
+    match coding:
+        case "gzip" | "x-gzip" if head.startswith(_GZIP_MAGIC):
+            return _Members(lambda: _Zlib(_GZIP), _GZIP_MAGIC)
+        case "zstd" if head.startswith(_ZSTD_MAGIC):
+            return _Members(_Zstd, _ZSTD_MAGIC)
+        case "br" if not _is_text(head):
+            return _Brotli()
+        case "deflate" if not _is_text(head):
+            return _Zlib(_ZLIB if _is_wrapped(head) else _RAW)
+    return _Plain()
 
 
-def _deflate(head: bytes) -> Engine:
+def _is_wrapped(head: bytes) -> bool:
     """Tells zlib's wrapping by its two check bytes (RFC 1950); many servers leave it out."""
-    is_wrapped = head[0] & 15 == zlib.DEFLATED and len(head) > 1 and (head[0] << 8 | head[1]) % 31 == 0
-    return _Zlib(_ZLIB if is_wrapped else _RAW)
+    return head[0] & 15 == zlib.DEFLATED and len(head) > 1 and (head[0] << 8 | head[1]) % 31 == 0
 
 
-def _zstd(head: bytes) -> Engine:
-    return _Zstd() if head.startswith(_ZSTD_MAGIC) else _Plain()
-
-
-_ENGINES: dict[str, Callable[[bytes], Engine]] = {
-    "gzip": _gzip,
-    "x-gzip": _gzip,
-    "deflate": _deflate,
-    "br": lambda _: _Brotli(),
-    "zstd": _zstd,
-}
+def _is_text(head: bytes) -> bool:
+    """Whether a body begins like markup or JSON, as next to nothing does that is packed."""
+    head = head.removeprefix(b"\xef\xbb\xbf")[:_TEXT]
+    return head.lstrip()[:1] in (b"<", b"{", b"[") and _PLAIN.fullmatch(head) is not None
 
 
 def _codings(content_encoding: str) -> list[str]:
     """Gives the codings to undo, outermost first; raises FetchFailed for those that we do not know."""
     found = [each.strip().lower() for each in content_encoding.split(",")]
     found = [each for each in found if each not in ("", "identity")]
-    if len(found) > _LAYERS or any(each not in _ENGINES for each in found):
+    if len(found) > _LAYERS or not _CODINGS.issuperset(found):
         raise FetchFailed("The page is packed in a way that we did not ask for: its server must mend it.")
     return found[::-1]
-
-
-def _looks_plain(head: bytes) -> bool:
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"<", b"{", b"[")
 
 
 def _too_large(limit: int) -> FetchFailed:
