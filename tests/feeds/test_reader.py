@@ -1,0 +1,325 @@
+"""Documents read by processes of their own: what they answer, what ends them, and what that costs the others."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from alerts.errors import FetchFailed, NotAFeed, Unavailable
+from alerts.feeds import reader
+from alerts.feeds.formats import parse
+from alerts.feeds.formats.values import ParsedFeed
+from alerts.feeds.reader import Readers
+from alerts.feeds.reader_frames import OUT_OF_MEMORY
+from fakes.blog import URL, Post, page
+
+MEMORY = 256_000_000
+PAGE = page([Post("b", "Two\u2028", "Text of two.", 2), Post("a", "One 🚢", minute=1)]).encode()
+RSS = b"""<rss version="2.0"><channel><title>Harbour</title><item><guid>1</guid><title>One</title>
+<pubDate>Sun, 22 Nov 2026 07:00:00 GMT</pubDate></item></channel></rss>"""
+
+
+def json_feed(items: int) -> bytes:
+    """Gives a feed whose reading takes some seconds of a processor for a hundred thousand items."""
+    return json.dumps(
+        {
+            "version": "https://jsonfeed.org/version/1.1",
+            "title": "Harbour",
+            "items": [
+                {"id": str(number), "content_html": f"<p>Report <b>{number}</b></p>"}
+                for number in range(items)
+            ],
+        }
+    ).encode()
+
+
+ENDLESS = json_feed(60_000)
+GREEDY = b"[" + b"[]," * 3_000_000 + b"0]"  # an object of 56 bytes for each three
+
+
+@pytest.fixture
+async def readers() -> AsyncIterator[Readers]:
+    async with Readers(1, timedelta(seconds=30), MEMORY) as started:
+        yield started
+
+
+@pytest.mark.parametrize("document", [PAGE, RSS, json_feed(3)])
+async def test_answers_as_the_formats_do(readers: Readers, document: bytes) -> None:
+    assert await readers.read(document, URL, "text/html; charset=utf-8") == parse(
+        document, URL, "text/html; charset=utf-8"
+    )
+
+
+@pytest.mark.parametrize("document", [b"", b"hello", b"<html><body>hello</body></html>", b"[1]"])
+async def test_says_why_a_document_is_no_feed_as_the_formats_do(readers: Readers, document: bytes) -> None:
+    with pytest.raises(NotAFeed) as ours:
+        parse(document, URL, "")
+    with pytest.raises(NotAFeed) as theirs:
+        await readers.read(document, URL, "")
+    assert str(theirs.value) == str(ours.value)
+
+
+async def test_one_process_reads_one_document_after_the_other(readers: Readers) -> None:
+    assert readers.pids == ()
+    found = await asyncio.gather(*(readers.read(PAGE, f"{URL}/{number}", "") for number in range(20)))
+    assert len({each.entries for each in found}) == 1
+    assert len(readers.pids) == 1
+
+
+# Limits
+
+
+async def test_a_document_that_takes_too_long_is_no_feed_and_its_process_is_replaced() -> None:
+    async with Readers(1, timedelta(seconds=0.2), MEMORY) as readers:
+        await readers.read(PAGE, URL, "")
+        before = readers.pids
+        with pytest.raises(NotAFeed, match=r"^The document takes more than 0\.2 seconds to read: "):
+            await readers.read(ENDLESS, URL, "")
+        assert is_gone(before[0])
+        assert (await readers.read(PAGE, f"{URL}/other", "")).entries
+
+
+async def test_a_process_that_does_nothing_is_given_up_by_the_clock() -> None:
+    async with Readers(1, timedelta(seconds=0.2), MEMORY) as readers:
+        await readers.read(PAGE, URL, "")
+        os.kill(readers.pids[0], signal.SIGSTOP)
+        with pytest.raises(NotAFeed, match=r"more than 0\.2 seconds"):
+            await readers.read(PAGE, URL, "")
+        assert (await readers.read(PAGE, f"{URL}/other", "")).entries
+
+
+async def test_a_document_that_takes_too_much_memory_is_no_feed() -> None:
+    async with Readers(1, timedelta(seconds=30), 64_000_000) as readers:
+        with pytest.raises(NotAFeed, match="more than 64,000,000 bytes of memory"):
+            await readers.read(GREEDY, URL, "")
+        assert (await readers.read(PAGE, f"{URL}/other", "")).entries
+
+
+async def test_memory_that_documents_leave_behind_is_given_back(readers: Readers) -> None:
+    _ours = b"x" * 200_000_000  # what the daemon holds counts for nothing
+    await readers.read(PAGE, URL, "")
+    before = readers.pids
+    with pytest.raises(NotAFeed, match="This is no feed"):
+        await readers.read(GREEDY[: len(GREEDY) // 2] + b"]", URL, "")
+    assert is_gone(before[0])
+    assert (await readers.read(PAGE, URL, "")).entries
+
+
+async def test_where_the_address_space_is_not_counted_a_watch_ends_a_greedy_reader() -> None:
+    program = "from alerts.feeds.reader_child import watch_memory; watch_memory(1_000)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    assert await asyncio.wait_for(process.wait(), 20) == OUT_OF_MEMORY
+
+
+async def test_of_a_document_without_end_the_newest_entries_are_read(readers: Readers) -> None:
+    found = await readers.read(json_feed(3_000), URL, "")
+    assert [entry.key for entry in found.entries] == [str(number) for number in range(2_000)]
+    assert found.warnings[-1] == "the document holds 3000 entries: 2000 of them were read"
+
+
+async def test_the_death_of_the_process_under_a_document_is_told(readers: Readers) -> None:
+    await readers.read(PAGE, URL, "")
+    reading = asyncio.create_task(readers.read(ENDLESS, URL, ""))
+    await asyncio.sleep(0)  # it is handed over
+    os.kill(readers.pids[0], signal.SIGKILL)
+    with pytest.raises(NotAFeed, match=r"ended the process that read it \(SIGKILL\)"):
+        await reading
+    assert (await readers.read(PAGE, f"{URL}/other", "")).entries
+
+
+async def test_the_death_of_an_idle_process_is_no_document_s_fault(readers: Readers) -> None:
+    await readers.read(PAGE, URL, "")
+    os.kill(readers.pids[0], signal.SIGKILL)
+    await gone(readers.pids[0])
+    assert (await readers.read(PAGE, URL, "")).entries
+
+
+async def test_signals_to_the_whole_group_end_no_reader(readers: Readers) -> None:
+    await readers.read(PAGE, URL, "")
+    before = readers.pids
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(before[0], each)
+    assert (await readers.read(PAGE, URL, "")).entries
+    assert readers.pids == before
+    assert os.getsid(before[0]) == before[0]
+
+
+async def test_who_stops_asking_leaves_the_reader_to_others(readers: Readers) -> None:
+    await readers.read(PAGE, URL, "")
+    asked = [asyncio.create_task(readers.read(PAGE, URL, "")) for _ in range(5)]
+    await asyncio.sleep(0)
+    for each in asked[:-1]:
+        each.cancel()
+    assert (await asked[-1]).entries
+
+
+async def test_readers_end_with_their_block() -> None:
+    async with Readers(2, timedelta(seconds=30), MEMORY) as readers:
+        await asyncio.gather(*(readers.read(PAGE, f"{URL}/{number}", "") for number in range(4)))
+        before = readers.pids
+        assert len(before) == 2
+        waits = asyncio.create_task(readers.read(ENDLESS, URL, ""))
+        await asyncio.sleep(0)
+    assert all(is_gone(pid) for pid in before)
+    with pytest.raises(asyncio.CancelledError):
+        await waits
+
+
+async def test_says_so_when_no_process_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, readers: Readers
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Unavailable, match="by hand to see why"):
+        await readers.read(PAGE, URL, "")
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    with pytest.raises(Unavailable, match="No process can be started"):
+        await readers.read(PAGE, URL, "")
+    monkeypatch.undo()
+    assert (await readers.read(PAGE, URL, "")).entries
+
+
+# Rights
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_reader_knows_no_secret_and_holds_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, readers: Readers
+) -> None:
+    monkeypatch.setenv("ALERTS_SECRET", "not for others")
+    with (tmp_path / "open").open("w") as held:
+        os.set_inheritable(held.fileno(), True)
+        await readers.read(PAGE, URL, "")
+        process = Path("/proc") / str(readers.pids[0])
+        names = {word.partition(b"=")[0] for word in (process / "environ").read_bytes().split(b"\0") if word}
+        assert names <= {b"PYTHONPATH", b"PYTHONDONTWRITEBYTECODE", b"LC_CTYPE"}
+        files = {str(each.readlink()) for each in (process / "fd").iterdir()}
+        assert {file.partition(":")[0] for file in files} == {"/dev/null", "pipe"}
+    limits = (process / "limits").read_text()
+    for name, most in {"core file size": 0, "file size": 0, "open files": 16, "processes": 0}.items():
+        assert any(
+            line.lower().startswith(f"max {name}") and line.split()[-3] == str(most)
+            for line in limits.splitlines()
+        )
+
+
+_PARENT = """
+import asyncio, sys
+from datetime import timedelta
+from alerts.feeds.formats.values import ParsedFeed
+from alerts.feeds.reader import Readers
+from alerts.feeds.reader_frames import OUT_OF_MEMORY
+
+async def main():
+    async with Readers(1, timedelta(seconds=60), 256_000_000) as readers:
+        await readers.read(b'{"version": "https://jsonfeed.org/version/1", "items": []}', "", "")
+        reading = asyncio.create_task(readers.read(sys.stdin.buffer.read(), "", ""))
+        await asyncio.sleep(0)
+        print(readers.pids[0], flush=True)
+        await reading
+
+asyncio.run(main())
+"""
+
+
+async def dies_with_its_parent(before: Callable[[int], None]) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _PARENT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    parent.stdin.write(ENDLESS)
+    parent.stdin.close()
+    child = int(await parent.stdout.readline())
+    before(child)
+    parent.kill()
+    await parent.wait()
+    await gone(child)
+
+
+async def test_a_reader_dies_with_its_parent() -> None:
+    await dies_with_its_parent(lambda _: None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the end of its input ends a reader")
+async def test_a_reader_that_stands_still_dies_with_its_parent() -> None:
+    await dies_with_its_parent(lambda child: os.kill(child, signal.SIGSTOP))
+
+
+# Fairness
+
+
+async def test_hostile_feeds_wait_for_each_other_and_not_good_ones_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "_QUICK_AT_MOST", timedelta(seconds=0.05))
+
+    async def good(readers: Readers) -> None:
+        asked = (readers.read(PAGE, URL, "", feed=f"good {number}") for number in range(50))
+        async with asyncio.timeout(20):
+            await asyncio.gather(*asked)
+
+    def bad(readers: Readers) -> list[asyncio.Task[ParsedFeed]]:
+        return [
+            asyncio.create_task(readers.read(ENDLESS, URL, "", feed=f"bad {number}")) for number in range(8)
+        ]
+
+    async with Readers(1, timedelta(seconds=30), MEMORY) as readers:
+        strangers = bad(readers)
+        await good(readers)
+        assert not any(task.done() for task in strangers)
+        await until(lambda: len(readers._suspects) == 8 and len(readers.pids) == 2)
+        os.kill(readers.pids[-1], signal.SIGSTOP)
+        known = bad(readers)
+        await good(readers)
+        assert all(isinstance(task.exception(), FetchFailed) for task in (*strangers, *known) if task.done())
+        turned_away = [task for task in known if task.done()]
+        assert len(turned_away) == 8
+    ends = await asyncio.gather(*strangers, *known, return_exceptions=True)
+    assert {type(end) for end in ends} == {FetchFailed, asyncio.CancelledError}
+
+
+async def test_a_feed_that_overran_is_trusted_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_QUICK_AT_MOST", timedelta(seconds=0.05))
+    async with Readers(1, timedelta(seconds=30), MEMORY) as readers:
+        assert (await readers.read(json_feed(8_000), URL, "")).entries  # in the slow lane, whole
+        await until(lambda: len(readers.pids) == 2)
+        monkeypatch.undo()
+        slow = readers.pids[-1]
+        count = 0
+        while URL in readers._suspects:
+            await readers.read(PAGE, URL, "")
+            count += 1
+        assert count >= 5
+        os.kill(slow, signal.SIGSTOP)  # so that a document comes back only from the quick one
+        assert (await asyncio.wait_for(readers.read(PAGE, URL, ""), 20)).entries
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return _is_dead(pid)
+
+
+def _is_dead(pid: int) -> bool:
+    """Whether only the process's entry is left, for a parent that does not ask."""
+    stat = Path("/proc") / str(pid) / "stat"
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+async def gone(pid: int) -> None:
+    """Waits for the end of a process that is not ours to wait for."""
+    await until(lambda: is_gone(pid))
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
