@@ -1,19 +1,45 @@
 """From bytes to entries: one module per format, each with its `NAME` and `parse(source)`.
 
-A format says None to what is not its own; the first that answers wins.
+A format says None to what is not its own; the first that answers wins. Formats are found in this folder by
+themselves: docs/how-to/add-a-format.md.
 """
 
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
 from alerts.errors import NotAFeed
-from alerts.feeds.formats.atom import parse as atom
-from alerts.feeds.formats.json_feed import parse as json_feed
-from alerts.feeds.formats.live_blog import parse as live_blog
-from alerts.feeds.formats.rss import parse as rss
+from alerts.feeds.formats.refusal import why_not
 from alerts.feeds.formats.source import Source
 from alerts.feeds.formats.values import FeedEntry, ParsedFeed
 
-__all__ = ["FeedEntry", "ParsedFeed", "parse"]
+__all__ = ["FORMATS", "FeedEntry", "Format", "ParsedFeed", "parse"]
 
-_FORMATS = (live_blog, json_feed, rss, atom)
+_RANK = 50  # of a module that gives none; lower is asked first
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format's own name, what reads it, and its place among those that are asked."""
+
+    name: str
+    parse: Callable[[Source], ParsedFeed | None]
+    rank: int
+
+
+def _found() -> tuple[Format, ...]:
+    """Gives the formats in this folder: the modules that have both a NAME and a parse()."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    formats = [
+        Format(module.NAME, module.parse, getattr(module, "RANK", _RANK))
+        for module in modules
+        if hasattr(module, "NAME") and hasattr(module, "parse")
+    ]
+    return tuple(sorted(formats, key=lambda found: found.rank))
+
+
+FORMATS = _found()
 
 
 def parse(body: bytes, url: str, content_type: str) -> ParsedFeed:
@@ -22,22 +48,8 @@ def parse(body: bytes, url: str, content_type: str) -> ParsedFeed:
     Raises NotAFeed, with one line for a person, for every other sequence of bytes.
     """
     source = Source(body, url, content_type)
-    for read in _FORMATS:
-        parsed = read(source)
+    for known in FORMATS:
+        parsed = known.parse(source)
         if parsed is not None:
             return parsed
-    raise NotAFeed(_why_not(source))
-
-
-def _why_not(source: Source) -> str:
-    if not source.body.strip():
-        return "This is no feed: the document is empty."
-    if source.json is not None:
-        return "This is no feed: JSON, but neither JSON Feed nor LiveBlogPosting."
-    if source.is_html:
-        named = source.feed_links()
-        hint = f" It names a feed: {named[0]}" if named else ""
-        return f"This is no live blog: a web page without schema.org LiveBlogPosting data.{hint}"
-    if source.text.lstrip().startswith("<"):
-        return "This is no feed: markup that is neither RSS, Atom nor a live blog's page."
-    return "This is no feed: neither a live blog's page, RSS, Atom nor JSON Feed."
+    raise NotAFeed(why_not(source))

@@ -1,35 +1,26 @@
 """A document on its way to a format: bytes, and the views of them that formats share, made once each."""
 
-import codecs
-import io
 import json
 import re
 from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import feedparser
 from selectolax.lexbor import LexborHTMLParser
 
+from alerts.feeds.formats import xml_tree
+from alerts.feeds.formats.charset import decode
 from alerts.feeds.formats.markup import tidy
 
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
-_DECLARED = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
-_META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
-_HEAD = 4096  # bytes: where a document may name its own encoding
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 # What may stand before a document's first element.
 _PROLOGUE = re.compile(
     r"\s*(?:<\?.*?\?>|<!--.*?-->|<!doctype[^>\[]*(?:\[.*?\]\s*)?>)", re.IGNORECASE | re.DOTALL
 )
 _ELEMENT = re.compile(r"\s*<([A-Za-z_][\w.:-]*)")
 _HTML_DOCTYPE = re.compile(r"<!doctype\s+html\b", re.IGNORECASE)
+_FEED_ROOTS = {"rss", "rdf", "feed", "channel", "entry"}
+_FEED_ROOT = re.compile(r"<(?:[\w.-]{1,30}:)?(?:rss|rdf|feed)[\s>]", re.IGNORECASE)
+_JUNK = 65_536  # characters before a feed, such as a server's warnings, that are passed over
 _MAX_URL = 2000
 
 
@@ -43,23 +34,8 @@ class Source:
 
     @cached_property
     def text(self) -> str:
-        """The document decoded by its byte-order mark, header or own word, else as UTF-8, else Windows-1252."""
-        for bom, encoding in _BOMS:
-            if self.body.startswith(bom):
-                return self.body[len(bom) :].decode(encoding, "replace")
-        head = self.body[:_HEAD]
-        claims = [match[1] for match in [_CHARSET.search(self.content_type)] if match]
-        claims += [
-            match[1].decode("ascii") for match in [_DECLARED.search(head), _META.search(head)] if match
-        ]
-        for encoding in [*claims, "utf-8"]:
-            try:
-                decoded = codecs.decode(self.body, encoding)
-            except (LookupError, ValueError, TypeError):
-                continue
-            if isinstance(decoded, str):  # "hex" and "zip" are codecs too
-                return decoded
-        return self.body.decode("windows-1252", "replace")
+        """The document decoded, without a byte-order mark."""
+        return decode(self.body, self.content_type).lstrip("\ufeff")
 
     @cached_property
     def root(self) -> str:
@@ -92,25 +68,22 @@ class Source:
         return LexborHTMLParser(self.text)
 
     @cached_property
-    def xml(self) -> Any:
-        """What feedparser reads of the document; None for what cannot be a feed of its kinds.
+    def xml(self) -> xml_tree.Tree | None:
+        """The document as a tree, where its root may be a feed's; None for all else."""
+        if self.root in _FEED_ROOTS:
+            return xml_tree.read(self.text)
+        if self.is_html or self.json is not None:
+            return None
+        begin = _FEED_ROOT.search(self.text, 0, _JUNK)
+        return xml_tree.read(self.text[begin.start() :]) if begin else None
 
-        Only a file object is passed: given str or bytes, feedparser opens the file or URL they may name.
-        Sanitising and link resolution are ours, after the comparison with what is known.
-        """
-        if self.is_html or self.json is not None or not self.body.strip():
-            return None
-        # The address is not passed: feedparser would make ids of no URL into links of this host.
-        headers = {"content-type": self.content_type} if _CHARSET.search(self.content_type) else {}
-        try:
-            return feedparser.parse(
-                io.BytesIO(self.body),
-                response_headers=headers,
-                sanitize_html=False,
-                resolve_relative_uris=False,
-            )
-        except Exception:  # noqa: BLE001 - feedparser promises no list of errors, and a document is hostile input
-            return None
+    @property
+    def xml_warnings(self) -> tuple[str, ...]:
+        """What an operator should know of how the tree was read."""
+        if self.xml is None:
+            return ()
+        junk = () if self.root in _FEED_ROOTS else ("something else stands before the feed in its document",)
+        return (*junk, *self.xml.warnings)
 
     def absolute(self, link: str, base: str = "") -> str:
         """Gives a web link as it is reached from this document; empty for anything that is no web link."""

@@ -2,13 +2,17 @@
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
-from email.utils import parsedate_to_datetime
 from typing import Any
+
+from alerts.feeds.formats import time_words
 
 _EPOCH = re.compile(r"\d{10}(?:\d{3})?(?:\.\d+)?")
 _MILLISECONDS_FROM = 100_000_000_000
 _LONGEST = 100  # characters; a time is shorter
 _YEARS = range(1900, 2200)  # outside it, a slip
+_SHORT = re.compile(r"(\d{4})(?:-(\d{2}))?")  # W3C's profile of ISO 8601: a year, a month
+_ORDINAL = re.compile(r"(\d{4})-?(\d{3})(?=T|$)")
+_BEFORE_ZONE = re.compile(r"(?<=\d)\s+(?=[+-]\d|Z$)")
 _DAY_END = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ]24:00(:00(?:\.0+)?)?")
 
 
@@ -28,16 +32,12 @@ class Clock:
         self._naive = 0
         self._unreadable = 0
 
-    def read(self, value: Any, *, otherwise: float | None = None) -> datetime | None:
-        """Gives a time as aware UTC; None for what is no time.
-
-        `otherwise` is another reader's answer in epoch seconds, for a notation that is not ours.
-        """
-        if value is None or value == "":
+    def read(self, *values: Any) -> datetime | None:
+        """Gives a time as aware UTC: of several values the first that is one; None for what is no time."""
+        given = [value for value in values if value is not None and value != ""]
+        if not given:
             return None
-        moment = _read(value)
-        if moment is None and otherwise is not None:
-            moment = _epoch(otherwise)
+        moment = next((moment for moment in map(_read, given) if moment is not None), None)
         if moment is None:
             self._unreadable += 1
             return None
@@ -74,7 +74,7 @@ def _read(value: Any) -> datetime | None:
     text = value.strip()
     if _EPOCH.fullmatch(text):
         return _epoch(float(text))
-    return _iso(text) or _rfc822(text)
+    return _iso(text) or time_words.read(text)
 
 
 def _epoch(seconds: float) -> datetime | None:
@@ -90,24 +90,26 @@ def _iso(text: str) -> datetime | None:
     """RFC 3339 and the ISO 8601 around it, with the slips seen in feeds: a space before the zone, 24:00."""
     if len(text) > _LONGEST or not text[:4].isdigit():
         return None
-    text = text.upper()
+    text = _BEFORE_ZONE.sub("", text.upper())
+    if short := _SHORT.fullmatch(text):
+        text = f"{short[1]}-{short[2] or '01'}-01"
+    elif ordinal := _ORDINAL.match(text):
+        return _of_year(ordinal, text[ordinal.end() :])
     next_day = _DAY_END.match(text)
     if next_day:
         text = f"{next_day[1]}T00:00{next_day[2] or ''}{text[next_day.end() :]}"
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    try:
         return moment + timedelta(days=1) if next_day else moment
-    except OverflowError:
+    except (ValueError, OverflowError):
         return None
 
 
-def _rfc822(text: str) -> datetime | None:
-    if len(text) > _LONGEST:
-        return None
+def _of_year(ordinal: re.Match[str], rest: str) -> datetime | None:
+    """Gives a day by its number in the year."""
     try:
-        return parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
+        start = datetime.fromisoformat(f"{ordinal[1]}-01-01{rest}")
+        moment = start + timedelta(days=int(ordinal[2]) - 1)
+    except (ValueError, OverflowError):
         return None
+    return moment if moment.year == start.year else None

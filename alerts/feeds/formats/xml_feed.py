@@ -1,143 +1,181 @@
-"""What RSS and Atom share: one feedparser entry into one of ours."""
+"""What RSS and Atom share: an item as a format found it, into an entry; and what a feed says of itself."""
 
-import calendar
 import re
-from dataclasses import replace
-from datetime import datetime
-from typing import Any
-from xml.sax import SAXException  # feedparser raises it; nothing is parsed with it here
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from alerts.feeds.formats.marks import is_correction, names_key_event
-from alerts.feeds.formats.markup import as_html, one_line, plain, plain_as_html, sanitised, tidy
-from alerts.feeds.formats.source import Source, is_web
+from alerts.feeds.formats.markup import one_line, plain, sanitised, tidy
+from alerts.feeds.formats.source import Source
 from alerts.feeds.formats.times import Clock
 from alerts.feeds.formats.values import FeedEntry, ParsedFeed
+from alerts.feeds.formats.xml_text import Text
+from alerts.feeds.formats.xml_tree import Element
 
-# RSS's author: feedparser cuts the name short where the address ends in a long domain.
-_MAILBOX = re.compile(r"\S+@\S+\s*\(([^()]+)\)|([^<>]+?)\s*<\S+@\S+>")
+# RFC 4287 section 4.2.7.2: the name of a relation is short for its address.
+_ALTERNATE = {"", "alternate", "http://www.iana.org/assignments/relation/alternate"}
+_PAGES = {"", "text/html", "application/xhtml+xml", "html"}
+# An address with the name in brackets behind it, as RSS has it, or before it, as mail has it.
+_MAILBOX = re.compile(r"(?:mailto:)?\S+@\S+\s*\(([^()]+)\)|([^<>]+?)\s*[<(]\S+@[^\s<>()]+[>)]")
+_PERIODS = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(weeks=1),
+    "monthly": timedelta(days=30),
+    "yearly": timedelta(days=365),
+}
+_COUNT = re.compile(r"0*([1-9]\d{0,5})")
+_NEVER_SLOWER = timedelta(days=365)
 
 
-def read(source: Source, name: str, *, trusts_plain: bool, updated_is_published: bool = False) -> ParsedFeed:
-    """Maps feedparser's document to ours.
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item as its format gives it: words not yet read; of several times the likeliest first."""
 
-    `trusts_plain` says that the format declares which of its texts are plain, so that a tag in one is words.
-    `updated_is_published` is for formats whose one date says when an entry was made.
-    """
-    document = source.xml
-    clock = Clock([given(entry, field) for entry in document.entries for field in ("published", "updated")])
-    entries = []
-    for item in document.entries:
-        published = _time(item, "published", clock)
-        updated = _time(item, "updated", clock)
-        if updated_is_published and published is None:
-            published = updated
-        entries.append(_entry(source, item, published, updated, trusts_plain=trusts_plain))
-    flagged = any(entry.is_key_event for entry in entries)
-    warnings = clock.warnings()
-    if not document.entries and isinstance(document.get("bozo_exception"), SAXException):
-        warnings.append("the document is damaged: nothing could be read from it")
-    feed = document.feed
+    id: str
+    url: str
+    titles: Sequence[Text]
+    bodies: Sequence[Text]
+    author: str
+    published: Sequence[str]
+    updated: Sequence[str]
+    tags: Sequence[str]
+
+
+def feed(
+    source: Source,
+    name: str,
+    channel: Element,
+    *,
+    title: str,
+    url: str,
+    items: Sequence[Item],
+    withdrawn: Sequence[str] = (),
+) -> ParsedFeed:
+    """Gives the feed that a document is, by what its format found in it."""
+    clock = Clock([time for item in items for time in (*item.published, *item.updated)])
+    entries = [_entry(source, item, clock) for item in items]
+    is_flagged = any(entry.is_key_event for entry in entries)
+    hub, topic_url = _push(source, channel)
     return ParsedFeed(
         format=name,
         is_live_blog=False,
-        title=_line(feed, "title", trusts_plain=trusts_plain),
-        url=source.absolute(_word(feed, "link")),
+        title=title,
+        url=url,
         coverage_start=None,
         coverage_end=None,
-        entries=tuple(_settled(entry, flagged=flagged) for entry in entries),
-        warnings=tuple(warnings),
+        entries=tuple(_settled(entry) if is_flagged else entry for entry in entries),
+        warnings=(*source.xml_warnings, *clock.warnings()),
+        is_ended=_is_ended(channel),
+        withdrawn=tuple(withdrawn),
+        refresh=_refresh(channel),
+        hub=hub,
+        topic_url=topic_url,
     )
 
 
-def given(item: Any, field: str) -> Any:
-    """Gives a field as it was written: feedparser's own access fills `updated` from `published`."""
-    return dict.get(item, field)
-
-
-def _entry(
-    source: Source,
-    item: Any,
-    published: datetime | None,
-    updated: datetime | None,
-    *,
-    trusts_plain: bool,
-) -> FeedEntry:
-    id_ = tidy(_word(item, "id")).strip()
-    title = _line(item, "title", trusts_plain=trusts_plain)
-    markup, base = _body(item, trusts_plain=trusts_plain)
-    text = plain(markup)
+def _entry(source: Source, item: Item, clock: Clock) -> FeedEntry:
+    title = next((line for line in (text.line for text in item.titles) if line), "")
+    body, text = _fullest(item.bodies)
+    is_flagged = any(names_key_event(tag) for tag in item.tags)
     return FeedEntry(
-        key=id_ or None,
-        url=_url(source, item, id_),
+        key=tidy(item.id).strip() or None,
+        url=item.url,
         title=title,
         text=text,
-        html=sanitised(markup, source.absolute(base) or source.url),
-        author=_author(item),
-        published_at=published,
-        updated_at=updated,
-        is_key_event=_is_flagged(item) or None,
+        html=sanitised(body.html, base(source, body.bases)) if text else "",
+        author=item.author,
+        published_at=clock.read(*item.published),
+        updated_at=clock.read(*item.updated),
+        is_key_event=is_flagged or None,
         is_correction=is_correction(title, text),
-        key_event_by="feed" if _is_flagged(item) else "",
+        key_event_by="feed" if is_flagged else "",
     )
 
 
-def _settled(entry: FeedEntry, *, flagged: bool) -> FeedEntry:
+def _fullest(bodies: Iterable[Text]) -> tuple[Text, str]:
+    """Gives the first body with anything to read in it, and its words."""
+    for body in bodies:
+        if text := plain(body.html):
+            return body, text
+    return Text("", "plain"), ""
+
+
+def _settled(entry: FeedEntry) -> FeedEntry:
     """Where one entry is flagged as a key event, an entry without the flag is none."""
-    if not flagged or entry.is_key_event:
-        return entry
-    return replace(entry, is_key_event=False, key_event_by="feed")
+    return entry if entry.is_key_event else replace(entry, is_key_event=False, key_event_by="feed")
 
 
-def _url(source: Source, item: Any, id_: str) -> str:
-    """Gives the entry's page. feedparser takes a guid for a link, also one that is no URL."""
-    link = _word(item, "link")
-    if link.strip() == id_ and not is_web(id_):
-        return ""
-    return source.absolute(link)
+def base(source: Source, bases: Sequence[str]) -> str:
+    """Gives what links are relative to in an element with these xml:base (RFC 4287 section 2)."""
+    found = source.url
+    for inner in bases:
+        found = source.absolute(inner, found) or found
+    return found
 
 
-def _body(item: Any, *, trusts_plain: bool) -> tuple[str, str]:
-    """Gives the fullest text of an entry as HTML, and the base of its links."""
-    details = [*(given(item, "content") or []), given(item, "summary_detail")]
-    details = [detail for detail in details if detail and _word(detail, "value").strip()]
-    for detail in details:
-        value = _word(detail, "value")
-        kind = _word(detail, "type").lower()
-        if kind and not kind.startswith("text/") and "xhtml" not in kind:
-            continue  # a picture in base64, an XML tree: nothing to read
-        if trusts_plain and kind == "text/plain":
-            return plain_as_html(value), _word(detail, "base")
-        return as_html(value), _word(detail, "base")
-    return "", ""
+def resolved(source: Source, link: str, bases: Sequence[str]) -> str:
+    """Gives a link as it is reached from an element; empty for what is no web link."""
+    return source.absolute(link, base(source, bases))
 
 
-def _line(item: Any, field: str, *, trusts_plain: bool) -> str:
-    detail = given(item, f"{field}_detail") or {}
-    return one_line(
-        _word(item, field),
-        is_plain=trusts_plain and _word(detail, "type") == "text/plain",
-    )
+def page(source: Source, links: Sequence[Element]) -> str:
+    """Gives the page that Atom's links name: the alternate, a web page rather than another form of it."""
+    alternates = [link for link in links if _attribute(link, "rel") in _ALTERNATE]
+    pages = [link for link in alternates if _attribute(link, "type") in _PAGES]
+    found = (resolved(source, _href(link), link.bases) for link in (*pages, *alternates) if _href(link))
+    return next((url for url in found if url), "")
 
 
-def _author(item: Any) -> str:
-    written = _word(item, "author")
-    if match := _MAILBOX.fullmatch(written.strip()):
-        return one_line(match[1] or match[2])
-    names = [one_line(_word(author, "name")) for author in given(item, "authors") or [] if author]
-    return ", ".join(dict.fromkeys(name for name in names if name)) or one_line(written)
+def person(element: Element) -> str:
+    """Gives who an author's element names: Atom's person (RFC 4287 section 3.2), or words as RSS has them."""
+    named = element.words("atom:name", "name", "itunes:name")
+    return next(iter([*named, *filter(None, [element.text]), *element.words("atom:email", "email")]), "")
 
 
-def _time(item: Any, field: str, clock: Clock) -> datetime | None:
-    """Gives a time by our reading, else by feedparser's, which knows more notations (and no fractions)."""
-    parsed = given(item, f"{field}_parsed")
-    return clock.read(given(item, field), otherwise=calendar.timegm(parsed) if parsed else None)
+def names(written: Sequence[str]) -> str:
+    """Gives the names of authors as one line; an address stands in for a name that nobody gives."""
+    people = [_name(one) for one in written]
+    named = [person for person in people if person and "@" not in person]
+    return ", ".join(dict.fromkeys(named or [person for person in people if person]))
 
 
-def _is_flagged(item: Any) -> bool:
-    terms = [_word(tag, "term") for tag in given(item, "tags") or [] if tag]
-    return any(names_key_event(term) for term in terms)
+def _name(written: str) -> str:
+    match = _MAILBOX.fullmatch(written.strip())
+    return one_line(match[1] or match[2] if match else written)
 
 
-def _word(item: Any, field: str) -> str:
-    value = given(item, field)
-    return value if isinstance(value, str) else ""
+def _push(source: Source, channel: Element) -> tuple[str, str]:
+    """Gives the WebSub hub and topic that a feed names (WebSub section 4)."""
+    found = {"hub": "", "self": ""}
+    for link in channel.all("atom:link", "link"):
+        for rel in _attribute(link, "rel").split():
+            if rel in found and not found[rel] and _href(link):
+                found[rel] = resolved(source, _href(link), link.bases)
+    return found["hub"], found["self"]
+
+
+def _refresh(channel: Element) -> timedelta | None:
+    """Gives how often a publisher asks to be asked: `ttl` in minutes, else the syndication module's period."""
+    found = None
+    if count := _COUNT.fullmatch(next(iter(channel.words("ttl")), "")):
+        found = timedelta(minutes=int(count[1]))
+    elif period := _PERIODS.get(next(iter(channel.words("sy:updateperiod")), "").lower()):
+        times = _COUNT.fullmatch(next(iter(channel.words("sy:updatefrequency")), "1"))
+        found = period / int(times[1]) if times else period
+    return min(found, _NEVER_SLOWER) if found else None
+
+
+def _is_ended(channel: Element) -> bool:
+    """Whether a feed says of itself that it takes no more: an archive (RFC 5005 section 4), a finished series."""
+    is_finished = any(word.lower() == "yes" for word in channel.words("itunes:complete"))
+    return is_finished or bool(channel.all("fh:archive"))
+
+
+def _attribute(link: Element, name: str) -> str:
+    return link.attributes.get(name, "").strip().lower()
+
+
+def _href(link: Element) -> str:
+    return link.attributes.get("href", "").strip()
