@@ -149,6 +149,9 @@ class Feed(SQLModel, table=True):
     ended_at: datetime | None = None  # found to have ended; null again when it stirs
     hastened_at: datetime | None = None  # its hub spoke of news, and no poll has found it yet ...
     hastened_polls: int = 0  # ... though so many looked
+    hub_changed_at: datetime | None = None  # it named another hub than before, or none any more
+    followed_at: datetime | None = None  # its page was left for the page's successor
+    last_window: list[int] = Field(default_factory=list, sa_type=JSON)  # ids of its entries, in its order
     # The identity rule's health, as shares of the entries of the last windows.
     identity_unique: float | None = None
     identity_stable: float | None = None
@@ -241,6 +244,7 @@ class Push(SQLModel, table=True):
     is_awaited: bool = False  # asked, and the hub has not come to verify that we did
     lease_until: datetime | None = None
     pushed_at: datetime | None = None
+    hastened_to: datetime | None = None  # the latest poll that a push brought forward was due then
     discarded: int = 0  # contents whose signature was wrong or missing
     failures: int = 0  # requests since the hub's last confirmation
     last_error: str = ""

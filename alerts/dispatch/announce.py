@@ -111,6 +111,22 @@ def cancel_alert(session: Session, alert_id: int, by: str, now: datetime) -> Non
     session.add(Audit(at=now, by=by, action="alert.cancel", subject=f"alert:{alert_id}"))
 
 
+def cancel_withdrawn(session: Session, entry_id: int, now: datetime) -> int:
+    """Ends the held alerts of an entry that its publisher took back; gives how many."""
+    held = session.exec(
+        select(Alert)
+        .join(AlertEntry, col(AlertEntry.alert_id) == col(Alert.id))
+        .where(AlertEntry.entry_id == entry_id, Alert.state == AlertState.HELD)
+        .with_for_update(of=Alert)
+    ).all()
+    for alert in held:
+        alert.state, alert.state_reason = AlertState.CANCELLED, "withdrawn by its publisher"
+        alert.done_at = now
+        session.add(alert)
+        session.add(Audit(at=now, by="poller", action="alert.cancel", subject=f"alert:{alert.id}"))
+    return len(held)
+
+
 def _entry(session: Session, entry_id: int) -> tuple[Entry, Feed]:
     entry = session.exec(select(Entry).where(Entry.id == entry_id).with_for_update()).first()
     if entry is None:

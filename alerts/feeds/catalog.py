@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from alerts.dispatch.announce import announce_entry
 from alerts.errors import Conflict, NotFound, Refused
 from alerts.feeds.formats.source import is_web
-from alerts.models import AlertEntry, Audit, Entry, EntryRevision, Feed, FeedState, InDoubt
+from alerts.models import AlertEntry, Audit, Entry, EntryAlias, EntryRevision, Feed, FeedState, InDoubt
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _VANISHED = "no longer declared in config.toml"
@@ -132,6 +132,7 @@ def remove(session: Session, name: str, by: str, now: datetime) -> bool:
         _stop(feed, f"removed by {by}; kept because the ledger names its entries")
         session.add(feed)
         return False
+    session.execute(sa.delete(EntryAlias).where(col(EntryAlias.feed_id) == feed.id))
     session.execute(sa.delete(EntryRevision).where(col(EntryRevision.entry_id).in_(mine)))
     session.execute(sa.delete(Entry).where(col(Entry.feed_id) == feed.id))
     session.delete(feed)

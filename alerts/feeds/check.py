@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alerts.feeds import identity
-from alerts.feeds.formats import FeedEntry, ParsedFeed, parse
-from alerts.feeds.identity import Identity
-from alerts.feeds.matching import Keyed, with_keys
+from alerts.feeds.formats import ParsedFeed, parse
+from alerts.feeds.identity import Identity, Sighting
+from alerts.feeds.keys import with_keys
+from alerts.feeds.known import Keyed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +43,20 @@ class CheckReport:
 def check(body: bytes, url: str, content_type: str) -> CheckReport:
     """Reads a document as a poll would. Raises NotAFeed, with one line for a person, and nothing else."""
     feed = parse(body, url, content_type)
-    chosen = identity.choose(feed.entries)
-    entries = _shown(feed.entries, chosen.rule)
+    window = [identity.sight(entry) for entry in feed.entries]
+    chosen = identity.choose(window)
+    entries = _shown(window, chosen.rule) if window else ()
     return CheckReport(feed, chosen, entries, (*feed.warnings, *_warnings(feed, chosen, len(entries))))
 
 
-def _shown(entries: Sequence[FeedEntry], rule: str) -> tuple[Keyed, ...]:
-    """Gives each entry once; those without words are no copies of each other."""
+def _shown(window: Sequence[Sighting], rule: str) -> tuple[Keyed, ...]:
+    """Gives each entry once, in document order; those without words are no copies of each other."""
     counted = {
-        id(keyed.entry) for keyed in with_keys([entry for entry in entries if identity.words(entry)], rule)
+        id(keyed.entry): keyed for keyed in with_keys([each for each in window if each.has_words], rule)
     }
-    return tuple(
-        Keyed(identity.key(entry, rule), identity.fingerprint(entry), entry)
-        for entry in entries
-        if id(entry) in counted or not identity.words(entry)
-    )
+    wordless = {id(each.entry): with_keys([each], rule)[0] for each in window if not each.has_words}
+    shown = counted | wordless
+    return tuple(shown[id(each.entry)] for each in window if id(each.entry) in shown)
 
 
 def _warnings(feed: ParsedFeed, chosen: Identity, distinct: int) -> list[str]:

@@ -1,79 +1,44 @@
 """What is known of a feed's entries out of the tables, and a decision about them into the tables."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.dispatch.announce import announce_entry, announce_key_event
-from alerts.feeds.decide import Decision, Insert, KeyMark, Revision
-from alerts.feeds.formats import FeedEntry
+from alerts.db import insert_or_ignore
+from alerts.dispatch.announce import announce_entry, announce_key_event, cancel_withdrawn
+from alerts.feeds.decide import decide
+from alerts.feeds.decision import Decision, Insert, KeyMark, Policy, Relink, Revision
+from alerts.feeds.formats import FeedEntry, ParsedFeed
 from alerts.feeds.formats.markup import opening
-from alerts.feeds.identity import Health, Identity, Rule
-from alerts.feeds.matching import Known, KnownEntry
+from alerts.feeds.grouping import group
+from alerts.feeds.identity import Name, Rule, sight
 from alerts.feeds.outcomes import Kind, PollItem
-from alerts.models import Entry, EntryRevision, Feed, FeedState
+from alerts.feeds.recall import chunks, known
+from alerts.models import Audit, Entry, EntryAlias, EntryRevision, Feed, FeedState, table_of
+
+_ALIAS = table_of(EntryAlias)
 
 
-def known(session: Session, feed: Feed) -> Known:
-    """Reads what `decide` compares a window with; texts only of the last window, and only where they decide."""
-    rows = session.execute(
-        sa.select(
-            col(Entry.key),
-            col(Entry.fingerprint),
-            col(Entry.revision),
-            col(Entry.is_key_event),
-            col(Entry.last_seen_at),
-            col(EntryRevision.published_at),
-        )
-        .join(EntryRevision, _is_newest())
-        .where(col(Entry.feed_id) == feed.id)
-    ).all()
-    newest = max((row.last_seen_at for row in rows), default=None)
-    entries = {
-        row.key: KnownEntry(
-            row.key, row.fingerprint, row.revision, row.is_key_event, published_at=row.published_at
-        )
-        for row in rows
-    }
-    if feed.identity == Rule.TEXT and newest is not None:
-        texts = session.execute(
-            sa.select(col(Entry.key), col(EntryRevision.title), col(EntryRevision.text))
-            .join(EntryRevision, _is_newest())
-            .where(col(Entry.feed_id) == feed.id, col(Entry.last_seen_at) == newest)
-        )
-        for key, title, text in texts:
-            entries[key] = replace(entries[key], title=title, text=text)
-    health, _, why = feed.identity_health.partition(": ")
-    return Known(
-        is_baselined=feed.baselined_at is not None,
-        identity=Identity(feed.identity, health or Health.UNKNOWN, why),
-        entries=entries,
-        window=frozenset(row.key for row in rows if row.last_seen_at == newest),
-    )
-
-
-def _is_newest() -> sa.ColumnElement[bool]:
-    return sa.and_(
-        col(EntryRevision.entry_id) == col(Entry.id), col(EntryRevision.number) == col(Entry.revision)
-    )
+def compare(session: Session, feed: Feed, parsed: ParsedFeed, now: datetime) -> Decision:
+    """Reads what is known of a window's entries and decides what the window means."""
+    window = [sight(entry) for entry in parsed.entries]
+    policy = Policy(feed.flood_limit, tuple(feed.key_words))
+    return decide(known(session, feed, window, parsed.withdrawn), parsed, policy, now, window)
 
 
 def apply(session: Session, feed: Feed, decision: Decision, now: datetime) -> tuple[PollItem, ...]:
     """Writes a decision's parts in the order they depend on each other, and announces what is new."""
-    items = []
-    for relink in decision.relinks:
-        session.execute(
-            sa.update(Entry)
-            .where(col(Entry.feed_id) == feed.id, col(Entry.key) == relink.old_key)
-            .values(key=relink.new_key)
-        )
-        items.append(PollItem(Kind.RELINKED, relink.new_key, why=f"was {relink.old_key}"))
-    _touch(session, feed, decision.seen, now)
+    _write_identity(session, feed, decision, now)
+    items = [_relink(session, feed, relink) for relink in decision.relinks]
     items += [_revise(session, feed, revision, now) for revision in decision.revisions]
+    items += _restore(session, feed, decision.restored)
     items += _insert(session, feed, decision, now)
+    ids = _ids(session, feed, {*decision.window, *(key for _, key in decision.names)})
+    _write_names(session, feed, decision.names, ids, now)
+    _write_window(session, feed, [ids[key] for key in decision.window], now)
+    items += [_withdraw(session, feed, key, now) for key in decision.withdrawn]
     # What a held feed marks is not even remembered: after the release it is seen again, and announced then.
     if feed.state == FeedState.ACTIVE:
         items += [_mark(session, feed, mark, now) for mark in decision.key_marks]
@@ -81,26 +46,121 @@ def apply(session: Session, feed: Feed, decision: Decision, now: datetime) -> tu
     return tuple(items)
 
 
-def _touch(session: Session, feed: Feed, keys: frozenset[str], now: datetime) -> None:
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), 500):  # SQLite takes some thousand parameters, not any number
-        session.execute(
-            sa.update(Entry)
-            .where(col(Entry.feed_id) == feed.id, col(Entry.key).in_(ordered[start : start + 500]))
-            .values(last_seen_at=now)
+def _write_identity(session: Session, feed: Feed, decision: Decision, now: datetime) -> None:
+    rule = decision.identity
+    feed.identity, feed.identity_health = rule.rule, f"{rule.health}: {rule.why}"
+    feed.identity_unique, feed.identity_stable = rule.unique, rule.stable
+    session.add(feed)
+    if decision.degraded:
+        session.add(
+            Audit(
+                at=now,
+                by="poller",
+                action="feed.degrade",
+                subject=f"feed:{feed.name}",
+                detail={"why": decision.degraded},
+            )
         )
+
+
+def _relink(session: Session, feed: Feed, relink: Relink) -> PollItem:
+    session.execute(
+        sa.update(Entry)
+        .where(col(Entry.feed_id) == feed.id, col(Entry.key) == relink.old_key)
+        .values(key=relink.new_key)
+    )
+    return PollItem(Kind.RELINKED, relink.new_key, why=f"was {relink.old_key}")
+
+
+def _ids(session: Session, feed: Feed, keys: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for chunk in chunks(sorted(keys)):
+        rows = session.execute(
+            sa.select(col(Entry.key), col(Entry.id)).where(
+                col(Entry.feed_id) == feed.id, col(Entry.key).in_(chunk)
+            )
+        )
+        found |= {key: entry_id for key, entry_id in rows.all()}  # noqa: C416 - rows are no pairs to mypy
+    return found
+
+
+def _write_names(
+    session: Session,
+    feed: Feed,
+    names: Iterable[tuple[Name, str]],
+    ids: Mapping[str, int],
+    now: datetime,
+) -> None:
+    """Writes what entries go by. An id or address belongs to who has it now, a text to who had it first."""
+    rows = [
+        {
+            "feed_id": feed.id,
+            "kind": name.kind,
+            "value": name.value,
+            "entry_id": ids[key],
+            "seen_at": now,
+        }
+        for name, key in names
+    ]
+    taken = [row for row in rows if row["kind"] != Rule.TEXT]
+    for row in taken:
+        session.execute(
+            sa.delete(_ALIAS).where(
+                _ALIAS.c.feed_id == feed.id, _ALIAS.c.kind == row["kind"], _ALIAS.c.value == row["value"]
+            )
+        )
+    if rows:
+        session.connection().execute(insert_or_ignore(session, _ALIAS), rows)
+
+
+def _write_window(session: Session, feed: Feed, ids: Sequence[int], now: datetime) -> None:
+    """Remembers which entries this window showed, in its order.
+
+    What a window of less than half left out is forgotten by halves: it may be cut, or the page may be shorter.
+    """
+    for chunk in chunks(sorted(ids)):
+        session.execute(sa.update(Entry).where(col(Entry.id).in_(chunk)).values(last_seen_at=now))
+    before = feed.last_window
+    if not ids or 2 * len(ids) >= len(before):
+        feed.last_window = list(ids) or before
+    else:
+        left = [entry_id for entry_id in before if entry_id not in ids]
+        feed.last_window = [*ids, *left][: len(before) // 2]
+    session.add(feed)
+
+
+def _restore(session: Session, feed: Feed, keys: Sequence[str]) -> list[PollItem]:
+    """Takes note that entries are shown again. What was announced, or called off, stays so."""
+    items = []
+    for key in keys:
+        entry = _entry(session, feed, key)
+        entry.withdrawn_at = None
+        session.add(entry)
+        items.append(PollItem(Kind.RESTORED, _title(session, entry), entry.id, entry.is_key_event))
+    session.flush()
+    return items
+
+
+def _withdraw(session: Session, feed: Feed, key: str, now: datetime) -> PollItem:
+    """Takes note that a publisher took an entry back; an alert of it that is still held is called off."""
+    entry = _entry(session, feed, key)
+    assert entry.id is not None, "read from the table"
+    entry.withdrawn_at, entry.is_held = now, False
+    session.add(entry)
+    cancelled = cancel_withdrawn(session, entry.id, now)
+    why = "its alert was still held, and is cancelled" if cancelled else ""
+    return PollItem(
+        Kind.WITHDRAWN, _title(session, entry), entry.id, entry.is_key_event, entry.first_alert_id, why=why
+    )
 
 
 def _insert(session: Session, feed: Feed, decision: Decision, now: datetime) -> list[PollItem]:
     """Writes the new entries, oldest first, and announces them unless they are a baseline or held."""
-    kind = Kind.NEW
-    if decision.is_baseline:
-        kind = Kind.BASELINE
-    elif feed.state == FeedState.HELD:
-        kind = Kind.HELD
-    entries = _insert_rows(session, feed, decision.inserts, kind, now)
+    kinds = [_kind(feed, insert, is_baseline=decision.is_baseline) for insert in decision.inserts]
+    entries = _insert_rows(session, feed, decision.inserts, kinds, now)
+    group(session, [entry.id for entry in entries if entry.id is not None and not entry.is_baseline], now)
     items = []
-    for entry, insert in zip(entries, decision.inserts, strict=True):
+    for entry, insert, kind in zip(entries, decision.inserts, kinds, strict=True):
         assert entry.id is not None, "flushed"
         items.append(
             PollItem(
@@ -109,13 +169,20 @@ def _insert(session: Session, feed: Feed, decision: Decision, now: datetime) -> 
                 entry.id,
                 insert.is_key_event,
                 announce_entry(session, entry.id, now) if kind == Kind.NEW else None,
+                why=insert.history,
             )
         )
     return items
 
 
+def _kind(feed: Feed, insert: Insert, *, is_baseline: bool) -> Kind:
+    if is_baseline or insert.history:
+        return Kind.BASELINE
+    return Kind.HELD if feed.state == FeedState.HELD else Kind.NEW
+
+
 def _insert_rows(
-    session: Session, feed: Feed, inserts: Sequence[Insert], kind: Kind, now: datetime
+    session: Session, feed: Feed, inserts: Sequence[Insert], kinds: Sequence[Kind], now: datetime
 ) -> list[Entry]:
     assert feed.id is not None, "read from the table"
     entries = [
@@ -130,7 +197,7 @@ def _insert_rows(
             first_seen_at=now,
             last_seen_at=now,
         )
-        for insert in inserts
+        for insert, kind in zip(inserts, kinds, strict=True)
     ]
     session.add_all(entries)
     session.flush()
@@ -165,8 +232,11 @@ def _mark(session: Session, feed: Feed, mark: KeyMark, now: datetime) -> PollIte
     session.flush()
     is_news = mark.is_news and not entry.is_baseline
     alert_id = announce_key_event(session, entry.id, now) if is_news else None
-    text = session.get_one(EntryRevision, (entry.id, entry.revision))
-    return PollItem(Kind.KEY_EVENT, text.title, entry.id, True, alert_id, why=mark.by)
+    return PollItem(Kind.KEY_EVENT, _title(session, entry), entry.id, True, alert_id, why=mark.by)
+
+
+def _title(session: Session, entry: Entry) -> str:
+    return session.get_one(EntryRevision, (entry.id, entry.revision)).title
 
 
 def _entry(session: Session, feed: Feed, key: str) -> Entry:

@@ -1,23 +1,41 @@
-"""Which entry is which: the rule is chosen from a feed's own evidence, and a text is known by its words. Pure.
+"""Which entry is which: the rule is chosen from a feed's own evidence. Pure.
 
 Publishers' ids are positions, shared, missing, or different on http and https; no rule fits every feed. So a
 rule is chosen from a window, kept with its health, and given up when the feed proves it wrong.
 """
 
-import hashlib
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
-from alerts.feeds.formats.markup import plain
+from alerts.feeds.addresses import canonical
 from alerts.feeds.formats.values import FeedEntry
+from alerts.feeds.wording import digest, fingerprint, normal, words
+
+__all__ = [
+    "UNKNOWN",
+    "Health",
+    "Identity",
+    "Name",
+    "Rule",
+    "Sighting",
+    "canonical",
+    "choose",
+    "fault",
+    "fingerprint",
+    "key",
+    "normal",
+    "sight",
+    "words",
+]
 
 
 class Rule(StrEnum):
+    """What entries are told apart by; also the kinds of names that an entry is remembered by."""
+
     ID = "id"  # the feed's own id
     URL = "url"  # the entry's address, with its query and fragment
     TEXT = "text"  # nothing but the words
@@ -30,40 +48,72 @@ class Health(StrEnum):
     UNKNOWN = "unknown"  # no entries yet
 
 
+class Name(NamedTuple):
+    """One of the things that an entry is known by; `value` is canonical."""
+
+    kind: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
+    """The rule in force, and how it fares.
+
+    `unique` is the share of a window's entries that the rule tells apart, `stable` the share of known texts
+    that stood under their known keys, both over the last windows; None before there was anything to measure.
+    """
+
     rule: str
     health: str
     why: str
+    unique: float | None = None
+    stable: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An entry of a window with what it may be known by; an empty string where it gives none."""
+
+    entry: FeedEntry
+    id: str
+    url: str
+    fingerprint: str
+    has_words: bool = True  # false for a post of pictures only
+
+    def name(self, rule: str) -> Name | None:
+        """Gives what the entry is known by under a rule alone."""
+        value = {Rule.ID: self.id, Rule.URL: self.url}.get(Rule(rule), self.fingerprint)
+        return Name(str(rule), value) if value else None
 
 
 UNKNOWN = Identity("", Health.UNKNOWN, "no entries yet")
 
 # FreshRSS gives a rule up from the same share on.
 _PRESENT = 0.95
-_MAX_KEY = 300  # characters: a longer one would not fit into an index of the database
-_TRACKING = re.compile(
-    r"^(?:utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|at_\w+|ns_\w+|cmp|ito)=", re.IGNORECASE
-)
 _ORDINAL = re.compile(r"(\d{1,4})$")
-_QUOTES = dict.fromkeys(
-    map(ord, "\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\u00ab\u00bb")
-)
-_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
-_HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_UNIT = r"(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)"
-_AGO = re.compile(rf"\b(?:\d+|an?|one|a few)\s*{_UNIT}\s+ago\b|\bjust now\b", re.IGNORECASE)
 
 
-def choose(entries: Sequence[FeedEntry]) -> Identity:
+def sight(entry: FeedEntry) -> Sighting:
+    """Reads off an entry, once, what it may be known by."""
+    said = words(entry)
+    return Sighting(
+        entry,
+        canonical(entry.key) if entry.key else "",
+        canonical(entry.url) if entry.url else "",
+        digest(said),
+        has_words=bool(said),
+    )
+
+
+def choose(window: Sequence[Sighting]) -> Identity:
     """Chooses the rule for a window: the feed's id, else the URL, else the words; says why not the better."""
-    if not entries:
+    if not window:
         return UNKNOWN
     against: list[str] = []
     for rule in (Rule.ID, Rule.URL):
-        wrong = fault(entries, rule)
+        wrong = fault(window, rule)
         if wrong is None:
-            count = len({key(entry, rule) for entry in entries})
+            count = len({key(each, rule) for each in window})
             return Identity(
                 rule, Health.GOOD, "; ".join([*against, f"{_NAMES[rule]} tell {count} entries apart"])
             )
@@ -71,87 +121,50 @@ def choose(entries: Sequence[FeedEntry]) -> Identity:
     return Identity(Rule.TEXT, Health.WEAK, "; ".join([*against, "entries are told apart by their words"]))
 
 
-def fault(entries: Sequence[FeedEntry], rule: str) -> str | None:
+def fault(window: Sequence[Sighting], rule: str) -> str | None:
     """Says what is wrong with a rule in a window; None when it holds there."""
-    if rule == Rule.TEXT or not entries:
+    if rule == Rule.TEXT or not window:
         return None
     name = _NAMES[Rule(rule)]
-    given = [(value, fingerprint(entry), entry) for entry in entries if (value := _value(entry, rule))]
-    if len(given) < _PRESENT * len(entries):
-        return f"{name} are missing on {len(entries) - len(given)} of {len(entries)} entries"
-    distinct = {(value, print_) for value, print_, _ in given}  # an entry shown twice counts once
+    given = [(named.value, each) for each in window if (named := each.name(rule))]
+    if len(given) < _PRESENT * len(window):
+        return f"{name} are missing on {len(window) - len(given)} of {len(window)} entries"
+    distinct = {(value, each.fingerprint) for value, each in given}  # an entry shown twice counts once
     values = {value for value, _ in distinct}
     # One is forgiven: the stale copy of an edited post, pinned to the top.
     if len(distinct) - len(values) > max((1 - _PRESENT) * len(distinct), min(len(values) - 1, 1)):
         return f"{name} are shared: {len(values)} different on {len(distinct)} entries"
-    if _is_positional([(value, entry) for value, _, entry in given]):
+    if _is_positional(given):
         return f"{name} are positions: they count from the top of the page"
     return None
 
 
-def key(entry: FeedEntry, rule: str) -> str:
-    """Gives an entry's key under a rule; where it lacks what the rule wants, under the next one.
+def unique_share(window: Sequence[Sighting], rule: str) -> float:
+    """Gives the share of a window's different entries that have a name of their own under a rule."""
+    entries = {(each.name(rule), each.fingerprint) for each in window}
+    names = {name for name, _ in entries if name is not None}
+    return len(names) / len(entries) if entries else 1.0
 
-    The key is the same on http, https and www, and with or without tracking parameters.
-    """
+
+def key(sighting: Sighting, rule: str) -> str:
+    """Gives an entry's key under a rule; where it lacks what the rule wants, under the next one."""
+    name = named(sighting, rule)
+    return f"text:{name.value}" if name.kind == Rule.TEXT else name.value
+
+
+def named(sighting: Sighting, rule: str) -> Name:
+    """Gives what stands behind an entry's key under a rule."""
     for candidate in _ORDER[_ORDER.index(Rule(rule)) :]:
-        if value := _value(entry, candidate):
-            return value
-    return f"text:{fingerprint(entry)}"
+        if name := sighting.name(candidate):
+            return name
+    return Name(Rule.TEXT, sighting.fingerprint)
 
 
-def fingerprint(entry: FeedEntry) -> str:
-    """Gives a hash of an entry's words, deaf to what is no edit.
-
-    That is markup, entities, white space, quotes and dashes of another kind, letter case, invisible
-    characters, and times told from now ("5 minutes ago").
-    """
-    return hashlib.sha256(words(entry).encode("utf-8", "replace")).hexdigest()[:32]
-
-
-def words(entry: FeedEntry) -> str:
-    """Gives the words that a fingerprint is made of; empty for a post of pictures only."""
-    return "\n".join(part for part in (normal(entry.title), normal(entry.text)) if part)
-
-
-def normal(text: str) -> str:
-    """Gives a text as it is compared."""
-    bare = plain(text) if "<" in text or "&" in text else text
-    bare = unicodedata.normalize("NFKC", bare).translate(_QUOTES | _DASHES)
-    bare = _AGO.sub(" ", _HIDDEN.sub("", bare))
-    return " ".join(bare.casefold().split())
-
-
-def canonical(value: str) -> str:
-    """Gives an id or URL without what flips by itself: scheme, www, case of the host, tracking parameters."""
-    value = value.strip()
-    try:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https", ""} or not parts.netloc:
-            return _short(value)
-        host = (parts.hostname or "").removeprefix("www.")
-        if parts.port not in {None, 80, 443}:
-            host += f":{parts.port}"
-    except ValueError:
-        return _short(value)
-    query = "&".join(part for part in parts.query.split("&") if part and not _TRACKING.match(part))
-    address = host + (parts.path or "/")
-    return _short(address + (f"?{query}" if query else "") + (f"#{parts.fragment}" if parts.fragment else ""))
-
-
-def _value(entry: FeedEntry, rule: str) -> str:
-    if rule == Rule.ID:
-        return canonical(entry.key) if entry.key else ""
-    if rule == Rule.URL:
-        return canonical(entry.url) if entry.url else ""
-    return f"text:{fingerprint(entry)}"
-
-
-def _is_positional(given: Sequence[tuple[str, FeedEntry]]) -> bool:
+def _is_positional(given: Sequence[tuple[str, Sighting]]) -> bool:
     """Whether ids count 1, 2, 3 (or 0, 1, 2) down the page: on a newest-first page every arrival moves them."""
     times_by_value: dict[str, datetime | None] = {}
-    for value, entry in given:  # a copy further down has no place of its own
-        times_by_value.setdefault(value, entry.published_at)
+    for value, sighting in given:  # a copy further down has no place of its own
+        times_by_value.setdefault(value, sighting.entry.published_at)
     order = list(times_by_value)
     found = [_ORDINAL.search(value) for value in order]
     if len(order) < 2 or not all(found):  # noqa: PLR2004 - one entry has no order
@@ -163,12 +176,6 @@ def _is_positional(given: Sequence[tuple[str, FeedEntry]]) -> bool:
     times = [time for time in times_by_value.values() if time is not None]
     is_oldest_first = len(times) > 1 and times == sorted(times) and times[0] < times[-1]
     return not is_oldest_first
-
-
-def _short(value: str) -> str:
-    if len(value) <= _MAX_KEY:
-        return value
-    return f"{value[: _MAX_KEY - 40]}~{hashlib.sha256(value.encode('utf-8', 'replace')).hexdigest()[:32]}"
 
 
 _ORDER = list(Rule)

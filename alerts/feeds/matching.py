@@ -1,47 +1,34 @@
-"""Which entry of a window is which known one: the rule in force, then key, text and likeness. Pure."""
+"""Which entry of a window is which known one: by key, by text, by another of its names, by likeness. Pure.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+Each pass takes the entries it is sure of and leaves the rest to the next. What is left at the end is new.
+"""
 
-from alerts.feeds import identity
-from alerts.feeds.formats.values import FeedEntry
-from alerts.feeds.identity import Health, Identity, Rule
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
-_SHORT = 40  # characters: "Goal!" may be said twice, a paragraph is not
-_EDITED_SAME_TIME = 0.3  # Jaccard likeness of two texts' words that are one post, by what else agrees
+from alerts.feeds.identity import Name, Rule
+from alerts.feeds.keys import OTHER_STORY
+from alerts.feeds.known import Keyed, Known, KnownEntry
+from alerts.feeds.rule import is_halved
+from alerts.feeds.times import Times, times_of
+from alerts.feeds.wording import SHORT, likeness, numbers, words
+
+# Likeness from which two texts are one post, by what else agrees.
+_EDITED_SAME_TIME = 0.3
+_RENAMED_SAME_TIME = 0.5
 _EDITED = 0.6
 _EDITED_OTHER_TIME = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class KnownEntry:
-    """An entry as the last polls left it; the texts are those of its newest revision."""
+class Pair:
+    """An entry of the window and the known one that it is; `is_renamed` when it goes by a new key from now on."""
 
-    key: str
-    fingerprint: str
-    revision: int
-    is_key_event: bool | None
-    title: str = ""
-    text: str = ""
-    published_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A feed as the last polls left it; `window` holds the keys that the last one saw."""
-
-    is_baselined: bool
-    identity: Identity
-    entries: Mapping[str, KnownEntry]
-    window: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    key: str
-    fingerprint: str
-    entry: FeedEntry
+    keyed: Keyed
+    old: KnownEntry
+    is_renamed: bool = False
+    is_edited: bool = False  # it shows a text that this entry never had
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,137 +39,217 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    known: tuple[tuple[Keyed, str], ...]  # with the key that each is known by
+    """What became of a window; `retired` are keys of known entries that another story has taken over."""
+
+    pairs: tuple[Pair, ...]
     new: tuple[Keyed, ...]
+    retired: tuple[str, ...]
     ignored: tuple[Ignored, ...]
-
-
-def rule_for(known: Known, window: Sequence[FeedEntry]) -> Identity:
-    """Gives the identity to use: the stored one, unless the feed has just shown that it does not hold."""
-    stored = known.identity
-    if not window:
-        return stored
-    if not stored.rule:
-        return identity.choose(window)
-    is_halved = 2 * len(window) < len(known.window)
-    if is_halved:  # a cut or damaged page is no evidence
-        return stored
-    has_unknown = any(identity.key(entry, stored.rule) not in known.entries for entry in window)
-    wrong = _moved(known, window, stored.rule)
-    if not wrong and has_unknown:
-        wrong = identity.fault(window, stored.rule) or ""
-    if wrong:
-        return _next(known, stored.rule, window, wrong)
-    if has_unknown and stored.health == Health.WEAK:
-        return identity.choose(window)
-    return stored
-
-
-def _moved(known: Known, window: Sequence[FeedEntry], rule: str) -> str:
-    """Says so when known texts stand under the keys of other entries: the keys are positions."""
-    if rule == Rule.TEXT:
-        return ""
-    now = {identity.key(entry, rule): identity.fingerprint(entry) for entry in window}
-    was = {entry.fingerprint: entry.key for entry in known.entries.values()}
-    present = [key for key in now if key in known.entries]
-    moved = [
-        key
-        for key, print_ in now.items()
-        if (old_key := was.get(print_)) is not None
-        and old_key != key
-        and now.get(old_key, print_) != print_
-        and (key not in known.entries or known.entries[key].fingerprint != print_)
-    ]
-    return f"{len(moved)} known texts moved to other keys" if moved and 2 * len(moved) >= len(present) else ""
-
-
-def _next(known: Known, rule: str, window: Sequence[FeedEntry], wrong: str) -> Identity:
-    """Gives the next rule that holds in this window; remembers that a better one was given up."""
-    # A URL that ends in the id falls with it.
-    is_other = rule == Rule.ID and not all(entry.key and entry.url.endswith(entry.key) for entry in window)
-    holds = is_other and identity.fault(window, Rule.URL) is None and not _moved(known, window, Rule.URL)
-    chosen = Rule.URL if holds else Rule.TEXT
-    return Identity(chosen, Health.DEGRADED, f"{wrong}; now by {chosen}")
-
-
-def with_keys(window: Sequence[FeedEntry], rule: str) -> list[Keyed]:
-    """Gives the entries with their keys, each once: of two with one key, the one last updated."""
-    best: dict[str, Keyed] = {}
-    for entry in window:
-        keyed = Keyed(identity.key(entry, rule), identity.fingerprint(entry), entry)
-        if keyed.key not in best or _age(keyed) > _age(best[keyed.key]):
-            best[keyed.key] = keyed
-    return list(best.values())
-
-
-def _age(keyed: Keyed) -> tuple[datetime, str]:
-    entry = keyed.entry
-    # The fingerprint settles ties, so that the order of the page cannot.
-    return entry.updated_at or entry.published_at or datetime.min.replace(tzinfo=UTC), keyed.fingerprint
+    times: Times
 
 
 def match(known: Known, window: Sequence[Keyed], rule: str) -> Match:
-    """Finds for each entry of the window the known one that it is: by key, by text, by likeness."""
-    by_key = {keyed.key: keyed.key for keyed in window if keyed.key in known.entries}
-    are_keys_steady = bool(by_key)
-    taken = set(by_key.values())
-    by_text: dict[str, list[KnownEntry]] = {}
-    for entry in known.entries.values():
-        by_text.setdefault(entry.fingerprint, []).append(entry)
-    shown = {keyed.fingerprint: keyed for keyed in window if keyed.key in by_key}
-
-    found: list[tuple[Keyed, str]] = []
-    new: list[Keyed] = []
-    ignored: list[Ignored] = []
-    for keyed in window:
-        if keyed.key in by_key:
-            found.append((keyed, by_key[keyed.key]))
-            continue
-        original = shown.get(keyed.fingerprint)
-        if original is not None and not _says_it_again(keyed, original.entry.published_at):
-            ignored.append(Ignored(keyed.entry.title, "a copy of another entry on the page"))
-            continue
-        old = next((entry for entry in by_text.get(keyed.fingerprint, ()) if entry.key not in taken), None)
-        if old is not None and are_keys_steady and _says_it_again(keyed, old.published_at):
-            old = None
-        if old is None and rule == Rule.TEXT:
-            old = _edited(known, keyed, taken)
-        shown.setdefault(keyed.fingerprint, keyed)
-        if old is None:
-            new.append(keyed)
-        else:
-            taken.add(old.key)
-            found.append((keyed, old.key))
-    return Match(tuple(found), tuple(new), tuple(ignored))
+    """Finds for each entry of the window the known one that it is."""
+    found = _Matching(known, rule, times_of(known, window), _by_text(known), is_halved(known, window))
+    rest = found.same(window)
+    rest = found.known_texts(rest)
+    rest = found.known_keys(rest)
+    rest = found.other_names(rest)
+    rest = found.copies(rest)
+    new = found.alike(rest)
+    place = {keyed.key: at for at, keyed in enumerate(window)}
+    new = sorted([*new, *found.repeated], key=lambda keyed: place[keyed.key])
+    return Match(tuple(found.pairs), tuple(new), tuple(found.retired), tuple(found.ignored), found.times)
 
 
-def _says_it_again(keyed: Keyed, before: datetime | None) -> bool:
-    """Whether a few words said before are said again at another time: "Goal!" is news each time."""
-    at = keyed.entry.published_at
-    return (
-        len(identity.words(keyed.entry)) < _SHORT and before is not None and at is not None and at != before
-    )
+def _by_text(known: Known) -> dict[str, list[KnownEntry]]:
+    """Gives the entries that show each text now, those of the last window first."""
+    shown = set(known.window)
+    found: dict[str, list[KnownEntry]] = {}
+    for entry in sorted(known.entries.values(), key=lambda each: (each.key not in shown, each.key)):
+        found.setdefault(entry.fingerprint, []).append(entry)
+    return found
 
 
-def _edited(known: Known, keyed: Keyed, taken: set[str]) -> KnownEntry | None:
-    """Finds the entry that this one was before an edit, among those that just left the page.
+@dataclass(slots=True)
+class _Matching:
+    """A match under way: what each pass has found so far."""
 
-    Only for feeds told apart by their words, where an edit changes the key itself.
-    """
-    gone = [known.entries[key] for key in sorted(known.window - taken) if key in known.entries]
-    likest = max(gone, key=lambda old: _likeness(old, keyed.entry), default=None)
-    if likest is None:
-        return None
-    if likest.published_at is None or keyed.entry.published_at is None:
-        least = _EDITED
-    elif likest.published_at == keyed.entry.published_at:
-        least = _EDITED_SAME_TIME
-    else:
-        least = _EDITED_OTHER_TIME
-    return likest if _likeness(likest, keyed.entry) >= least else None
+    known: Known
+    rule: str
+    times: Times
+    by_text: dict[str, list[KnownEntry]]
+    is_halved: bool
+    pairs: list[Pair] = field(default_factory=list)
+    claimed: set[str] = field(default_factory=set)
+    repeated: list[Keyed] = field(default_factory=list)  # a few words said again: new, whatever comes later
+    retired: list[str] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
+
+    def same(self, window: Iterable[Keyed]) -> list[Keyed]:
+        """Takes entries whose key and text are one known entry's."""
+        rest = []
+        for keyed in window:
+            old = self._by_key(keyed)
+            if old is not None and self._had(old, keyed):
+                self._pair(keyed, old)
+            else:
+                rest.append(keyed)
+        return rest
+
+    def known_texts(self, window: Iterable[Keyed]) -> list[Keyed]:
+        """Takes entries that show another known entry's text: renamed, or a copy, or in a slot of the page."""
+        are_keys_steady = bool(self.claimed)
+        rest = []
+        for keyed in window:
+            owners = self._owners(keyed)
+            by_key = self._by_key(keyed)
+            if not owners or (by_key is not None and _is_short(keyed)):
+                rest.append(keyed)
+            elif by_key is None and are_keys_steady and self._says_it_again(keyed, owners):
+                self.repeated.append(keyed)
+            elif free := [owner for owner in owners if owner.key not in self.claimed]:
+                self._pair(keyed, free[0], is_renamed=by_key is None)
+            else:
+                self._ignore(keyed, "a copy of another entry on the page")
+        return rest
+
+    def known_keys(self, window: Sequence[Keyed]) -> list[Keyed]:
+        """Takes entries with a known key and an unknown text: edited, or another story under a used key."""
+        unknown_keys = {keyed.fingerprint for keyed in window if self._by_key(keyed) is None}
+        rest = []
+        for keyed in window:
+            old = self._by_key(keyed)
+            if old is None:
+                rest.append(keyed)
+            elif self._is_other_story(old, keyed, has_own_place=keyed.fingerprint in unknown_keys):
+                if keyed.fingerprint in unknown_keys:
+                    self._ignore(keyed, "a copy of another entry on the page")
+                else:
+                    self.repeated.append(keyed)
+                    self.retired += [old.key] if old.key == keyed.key else []
+            else:
+                self._pair(keyed, old, is_edited=True)
+        return rest
+
+    def other_names(self, window: Iterable[Keyed]) -> list[Keyed]:
+        """Takes entries that have another name of a known one, and its time or much of its text."""
+        rest = []
+        for keyed in window:
+            old = self._entry(self.known.named(*keyed.others)) or self._by_loose(keyed)
+            if old is None or old.key in self.claimed or not self._is_plausible(old, keyed):
+                rest.append(keyed)
+            else:
+                by_loose = self._by_loose(keyed) is old
+                self._pair(keyed, old, is_renamed=not by_loose, is_edited=not self._had(old, keyed))
+        return rest
+
+    def copies(self, window: Iterable[Keyed]) -> list[Keyed]:
+        """Ignores an entry whose text stands on the page under another key."""
+        shown = {pair.keyed.fingerprint: pair.keyed.entry.published_at for pair in self.pairs}
+        rest = []
+        for keyed in window:
+            at = shown.get(keyed.fingerprint)
+            if keyed.fingerprint in shown and not self._is_said_again(keyed, at):
+                self._ignore(keyed, "a copy of another entry on the page")
+            else:
+                shown[keyed.fingerprint] = keyed.entry.published_at
+                rest.append(keyed)
+        return rest
+
+    def alike(self, window: Sequence[Keyed]) -> list[Keyed]:
+        """Takes entries that are much like one that just left the page: edited, under a new key."""
+        gone = {key: old for key in sorted({*self.known.window} - self.claimed) if (old := self._entry(key))}
+        units_of = {key: old.units for key, old in gone.items()} if window else {}
+        rest = []
+        for keyed in window:
+            mine = keyed.units
+            likest = max(units_of, key=lambda key: likeness(units_of[key], mine), default=None)
+            if likest is not None and self._is_edit(gone[likest], units_of[likest], keyed):
+                # A text that never rests would bring a new key at each poll, without end.
+                self._pair(keyed, gone[likest], is_renamed=not gone[likest].is_restless, is_edited=True)
+                del units_of[likest]
+            else:
+                rest.append(keyed)
+        return rest
+
+    def _pair(
+        self, keyed: Keyed, old: KnownEntry, *, is_renamed: bool = False, is_edited: bool = False
+    ) -> None:
+        self.claimed.add(old.key)
+        self.pairs.append(Pair(keyed, old, is_renamed, is_edited))
+
+    def _ignore(self, keyed: Keyed, why: str) -> None:
+        self.ignored.append(Ignored(keyed.entry.title, why))
+
+    def _entry(self, key: str | None) -> KnownEntry | None:
+        return self.known.entries.get(key) if key is not None else None
+
+    def _by_key(self, keyed: Keyed) -> KnownEntry | None:
+        return self._entry(self.known.named(keyed.name)) or self.known.entries.get(keyed.key)
+
+    def _by_loose(self, keyed: Keyed) -> KnownEntry | None:
+        if keyed.loose is None:
+            return None
+        return self._entry(self.known.named(Name(keyed.name.kind, keyed.loose.value), keyed.loose))
+
+    def _had(self, old: KnownEntry, keyed: Keyed) -> bool:
+        """Whether an entry shows this text now, or did once: an edge of a CDN may still hold it."""
+        return old.fingerprint == keyed.fingerprint or self.known.names.get(keyed.text) == old.key
+
+    def _owners(self, keyed: Keyed) -> list[KnownEntry]:
+        """Gives the entries that show this text, then the one that once did."""
+        now = self.by_text.get(keyed.fingerprint, [])
+        once = self._entry(self.known.names.get(keyed.text))
+        return [*now, once] if once is not None and once not in now else now
+
+    def _says_it_again(self, keyed: Keyed, owners: Iterable[KnownEntry]) -> bool:
+        return all(self._is_said_again(keyed, owner.published_at) for owner in owners)
+
+    def _is_said_again(self, keyed: Keyed, before: datetime | None) -> bool:
+        """Whether a few words said before are said again at another time: "Goal!" is news each time."""
+        at = self.times.telling(keyed)
+        return _is_short(keyed) and before is not None and at is not None and at != before
+
+    def _is_other_story(self, old: KnownEntry, keyed: Keyed, *, has_own_place: bool) -> bool:
+        """Whether a known key shows a story of its own: nothing of the old text, and more that speaks for it.
+
+        That more is the story's other place on the page, the old entry's under another key, a page that is
+        the successor of the old one, or a time that has moved on.
+        """
+        if likeness(old.units, keyed.units) >= OTHER_STORY:
+            return False
+        is_free = has_own_place or old.key in self.claimed or self.known.moved_at is not None
+        at = self.times.telling(keyed)
+        if is_free:
+            return at is None or at != old.published_at
+        return not (_is_short(keyed) or len(old.text) < SHORT) and self.times.has_moved_on(old, keyed)
+
+    def _is_plausible(self, old: KnownEntry, keyed: Keyed) -> bool:
+        return self._is_same_time(old, keyed) is True or likeness(old.units, keyed.units) >= _EDITED_SAME_TIME
+
+    def _is_edit(self, old: KnownEntry, other: frozenset[str], keyed: Keyed) -> bool:
+        is_same_time = self._is_same_time(old, keyed)
+        mine = keyed.units
+        alike = likeness(mine, other)
+        if is_same_time:
+            return alike >= (_EDITED_SAME_TIME if self._are_keys_texts else _RENAMED_SAME_TIME)
+        if self.is_halved:  # what a damaged page does not show has not left it
+            return False
+        if is_same_time is None and self._are_keys_texts:
+            return alike >= _EDITED
+        return alike >= _EDITED_OTHER_TIME and numbers(mine) == numbers(other)
+
+    def _is_same_time(self, old: KnownEntry, keyed: Keyed) -> bool | None:
+        """Whether both were published at one time; None where a time is not given or says nothing."""
+        at = self.times.telling(keyed)
+        return None if at is None or old.published_at is None else at == old.published_at
+
+    @property
+    def _are_keys_texts(self) -> bool:
+        """Whether an edit changes the key itself: told apart by words, or all keys are new."""
+        return self.rule == Rule.TEXT or not self.claimed
 
 
-def _likeness(old: KnownEntry, entry: FeedEntry) -> float:
-    mine = set(identity.words(entry).split())
-    other = set(f"{identity.normal(old.title)} {identity.normal(old.text)}".split())
-    return len(mine & other) / len(mine | other) if mine or other else 0.0
+def _is_short(keyed: Keyed) -> bool:
+    return len(words(keyed.entry)) < SHORT

@@ -57,6 +57,8 @@ class Kind(StrEnum):
     EDITED = "edited"
     KEY_EVENT = "key_event"  # known, and marked as a key event now
     RELINKED = "relinked"  # known, under another key now
+    WITHDRAWN = "withdrawn"  # taken back by its publisher
+    RESTORED = "restored"  # taken back, and shown again
     IGNORED = "ignored"
 
 

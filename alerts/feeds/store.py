@@ -7,8 +7,7 @@ from random import Random
 from sqlmodel import Session, select
 
 from alerts.errors import FetchFailed, Gone, NotAFeed
-from alerts.feeds.decide import Policy, decide
-from alerts.feeds.entry_store import apply, known
+from alerts.feeds.entry_store import apply, compare
 from alerts.feeds.outcomes import POLLED_STATES, DueFeed, Failed, Outcome, PollResult, Verdict, Window
 from alerts.models import Audit, Feed, FeedState
 
@@ -65,7 +64,7 @@ def _store_failure(
 
 def _store_window(session: Session, feed: Feed, window: Window, now: datetime) -> PollResult:
     parsed = window.parsed
-    decision = decide(known(session, feed), parsed, Policy(feed.flood_limit, tuple(feed.key_words)))
+    decision = compare(session, feed, parsed, now)
     if decision.hold and feed.state == FeedState.ACTIVE:
         feed.state, feed.state_reason = FeedState.HELD, decision.hold
         _audit(session, feed, "feed.hold", now, why=decision.hold)
@@ -74,8 +73,6 @@ def _store_window(session: Session, feed: Feed, window: Window, now: datetime) -
         held = ""
     feed.format, feed.title, feed.body_hash = parsed.format, parsed.title, window.body_hash
     feed.coverage_end = parsed.coverage_end
-    feed.identity = decision.identity.rule
-    feed.identity_health = f"{decision.identity.health}: {decision.identity.why}"
     if decision.changes:
         feed.changed_at = now
     if decision.is_baseline:

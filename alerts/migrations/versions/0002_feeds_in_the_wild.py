@@ -27,6 +27,7 @@ def upgrade() -> None:
     sa.Column('is_awaited', sa.Boolean(), nullable=False),
     sa.Column('lease_until', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
     sa.Column('pushed_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+    sa.Column('hastened_to', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
     sa.Column('discarded', sa.Integer(), nullable=False),
     sa.Column('failures', sa.Integer(), nullable=False),
     sa.Column('last_error', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
@@ -73,11 +74,50 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('ended_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True))
         batch_op.add_column(sa.Column('hastened_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True))
         batch_op.add_column(sa.Column('hastened_polls', sa.Integer(), nullable=False, server_default='0'))
+        batch_op.add_column(sa.Column('hub_changed_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True))
+        batch_op.add_column(sa.Column('followed_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True))
+        batch_op.add_column(sa.Column('last_window', sa.JSON(), nullable=False, server_default='[]'))
         batch_op.add_column(sa.Column('identity_unique', sa.Float(), nullable=True))
         batch_op.add_column(sa.Column('identity_stable', sa.Float(), nullable=True))
         batch_op.add_column(sa.Column('poll_reason', sqlmodel.sql.sqltypes.AutoString(), nullable=False, server_default=''))
 
     # ### end Alembic commands ###
+    _remember_names()
+    _remember_windows()
+
+
+def _remember_names() -> None:
+    """What entries are known by: the key under their feed's rule, and every text they had."""
+    # A key of the text rule repeats the fingerprint.
+    op.execute("""
+        INSERT INTO entry_alias (feed_id, kind, value, entry_id, seen_at)
+        SELECT entry.feed_id, feed.identity, entry.key, entry.id, entry.last_seen_at
+        FROM entry JOIN feed ON feed.id = entry.feed_id
+        WHERE feed.identity IN ('id', 'url') AND entry.key NOT LIKE 'text:%'
+    """)
+    # A text that several entries had belongs to the first of them.
+    op.execute("""
+        INSERT INTO entry_alias (feed_id, kind, value, entry_id, seen_at)
+        SELECT entry.feed_id, 'text', entry_revision.fingerprint, min(entry.id), max(entry_revision.seen_at)
+        FROM entry_revision JOIN entry ON entry.id = entry_revision.entry_id
+        GROUP BY entry.feed_id, entry_revision.fingerprint
+    """)
+
+
+def _remember_windows() -> None:
+    """The last window of each feed: what was seen last, the newest first."""
+    feed = sa.table('feed', sa.column('id'), sa.column('last_window', sa.JSON()))
+    windows: dict[int, list[int]] = {}
+    rows = op.get_bind().execute(sa.text("""
+        SELECT entry.feed_id, entry.id FROM entry
+        JOIN (SELECT feed_id, max(last_seen_at) AS at FROM entry GROUP BY feed_id) AS newest
+        ON newest.feed_id = entry.feed_id AND newest.at = entry.last_seen_at
+        ORDER BY entry.id DESC
+    """))
+    for feed_id, entry_id in rows:
+        windows.setdefault(feed_id, []).append(entry_id)
+    for feed_id, ids in windows.items():
+        op.execute(feed.update().where(feed.c.id == feed_id).values(last_window=ids))
 
 
 def downgrade() -> None:
@@ -86,6 +126,9 @@ def downgrade() -> None:
         batch_op.drop_column('poll_reason')
         batch_op.drop_column('identity_stable')
         batch_op.drop_column('identity_unique')
+        batch_op.drop_column('last_window')
+        batch_op.drop_column('followed_at')
+        batch_op.drop_column('hub_changed_at')
         batch_op.drop_column('hastened_polls')
         batch_op.drop_column('hastened_at')
         batch_op.drop_column('ended_at')
