@@ -1,136 +1,146 @@
-"""schema.org LiveBlogPosting in a page's JSON-LD, as publishers really fill it."""
+"""schema.org LiveBlogPosting in a page, in JSON-LD or in its markup, as publishers really fill it."""
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urldefrag
 
-from alerts.feeds.formats import json_ld, key_points
-from alerts.feeds.formats.json_ld import words
-from alerts.feeds.formats.marks import is_correction
-from alerts.feeds.formats.markup import as_html, one_line, plain, sanitised, tidy
+from alerts.feeds.formats import blog_graph, endings, json_ld, key_points, microdata
+from alerts.feeds.formats.blog_graph import Blog
+from alerts.feeds.formats.json_ld import Found, Object, objects, words
+from alerts.feeds.formats.markup import as_html, one_line, tidy
+from alerts.feeds.formats.posts import MOST_ENTRIES, entry
 from alerts.feeds.formats.source import Source
 from alerts.feeds.formats.times import Clock
 from alerts.feeds.formats.values import FeedEntry, ParsedFeed
 
 NAME = "live-blog"
-_TYPE = "LiveBlogPosting"
+RANK = 10  # first: a page may be an AMP live list, too
+_WANTED = re.compile(r"LiveBlogPosting|liveBlogUpdate", re.IGNORECASE)
 _TIMES = ("datePublished", "dateModified", "dateCreated", "coverageStartTime", "coverageEndTime")
-
-Object = dict[str, Any]
+# "A. Reporter14:05 GMT": a name that the page prints together with the hour.
+_CLOCK = re.compile(
+    r"[\s,|\u00b7\u2022-]*\d{1,2}[:.]\d{2}(?:\s?[ap]\.?m\.?)?(?:\s[A-Z]{2,4})?$", re.IGNORECASE
+)
 
 
 def parse(source: Source) -> ParsedFeed | None:
-    """Reads the live blog of a page, or of a bare JSON-LD document; None where no object has the type."""
-    if (
-        not (source.is_html or source.json is not None or "<script" in source.text)
-        or _TYPE not in source.text
-    ):
+    """Reads the live blog of a page, or of a bare JSON-LD document; None where nothing is or will be one."""
+    if not _WANTED.search(source.text) or not _may_hold_one(source):
         return None
-    documents, broken = json_ld.documents(source)
-    known = [found for document in documents for found in json_ld.objects(document)]
-    blogs = [found for found in known if json_ld.has_type(found, _TYPE)]
-    if not blogs:
-        return None
-    by_id = {found["@id"]: found for found in known if isinstance(found.get("@id"), str) and len(found) > 1}
-    blog, updates = _chosen(blogs, by_id)
-    clock = Clock([found.get(name) for found in (blog, *updates) for name in _TIMES])
-    entries = [_entry(source, update, clock) for update in updates]
-    entries = [entry for entry in entries if entry.title or entry.text or entry.key or entry.url]
-    if not source.json:
+    documents = json_ld.documents(source, _WANTED)
+    found = [one for document in documents.read for one in objects(document)]
+    blogs = blog_graph.candidates(found)
+    page = "" if source.json is not None else _canonical(source)
+    blog = blog_graph.chosen(blogs, page)
+    if (blog is None or not blog.updates) and source.json is None:
+        in_markup = [one for item in microdata.items(source) for one in objects(item)]
+        marked = blog_graph.candidates([Found(value, is_own) for value, is_own in in_markup])
+        filled = blog_graph.chosen(marked, page)
+        if filled is not None and (blog is None or filled.updates):
+            blog, blogs = filled, marked
+    return None if blog is None else _feed(source, blog, blogs, documents)
+
+
+def _feed(source: Source, blog: Blog, blogs: list[Blog], documents: json_ld.Documents) -> ParsedFeed:
+    updates = blog.updates[:MOST_ENTRIES]
+    clock = Clock([found.get(name) for found in (blog.value, *updates) for name in _TIMES])
+    url = source.absolute(blog.address) or source.absolute(source.url)
+    entries: Sequence[FeedEntry] = [_entry(source, update, url, clock) for update in updates]
+    if source.json is None:
         entries = key_points.marked(source, entries)
-    title = one_line(words(blog.get("headline")) or words(blog.get("name")))
+    title = one_line(words(blog.value.get("headline")) or words(blog.value.get("name")))
     return ParsedFeed(
         format=NAME,
         is_live_blog=True,
         title=title,
-        url=source.absolute(_address(blog)) or source.absolute(source.url),
-        coverage_start=clock.read(words(blog.get("coverageStartTime"))),
-        coverage_end=clock.read(words(blog.get("coverageEndTime"))),
+        url=url,
+        coverage_start=clock.read(words(blog.value.get("coverageStartTime"))),
+        coverage_end=clock.read(words(blog.value.get("coverageEndTime"))),
         entries=tuple(entries),
         warnings=(
-            *_warnings(blogs, updates, entries, title, broken),
+            *_damage(documents),
+            *_oddities(blog, blogs, entries, title),
             *clock.warnings(),
         ),
+        # coverageEndTime is no word on the end: it lies both ways.
+        is_ended=endings.is_ended(source, title, entries),
+        continues_at=endings.continues_at(source, url, entries),
     )
 
 
-def _chosen(blogs: list[Object], by_id: dict[str, Object]) -> tuple[Object, list[Object]]:
-    """Gives the page's own blog and its updates: of several objects the fullest, the first among equals.
-
-    A page may hold one blog twice, as canonical and as AMP: their entries count once.
-    """
-    filled = [(blog, _updates(blog, by_id)) for blog in blogs]
-    return max(filled, key=lambda pair: len(pair[1]))
-
-
-def _updates(blog: Object, by_id: dict[str, Object]) -> list[Object]:
-    given = blog.get("liveBlogUpdate", blog.get("liveBlogUpdates"))
-    listed = given if isinstance(given, list) else [given]
-    found = []
-    for one in listed:
-        reference = one.get("@id") if isinstance(one, dict) and len(one) == 1 else one
-        referred = by_id.get(reference) if isinstance(reference, str) else None  # elsewhere in @graph
-        update = referred or one
-        if isinstance(update, dict):
-            found.append(update)
-    return found
-
-
-def _entry(source: Source, update: Object, clock: Clock) -> FeedEntry:
-    id_ = tidy(words(update.get("@id") or update.get("identifier"))).strip()
+def _entry(source: Source, update: Object, page: str, clock: Clock) -> FeedEntry:
+    fragment = words(update.get("fragment")).strip()
+    id_ = tidy(words(update.get("@id")) or _identifier(update.get("identifier"))).strip()
     url = source.absolute(words(update.get("url"))) or source.absolute(
         id_ if "#" in id_ or "/" in id_ else ""
     )
-    title = one_line(words(update.get("headline")) or words(update.get("name")))
-    markup = as_html(
-        words(update.get("articleBody")) or words(update.get("text")) or words(update.get("description"))
-    )
-    text = plain(markup)
-    return FeedEntry(
-        key=id_ or None,
-        url=url,
-        title=title,
-        text=text,
-        html=sanitised(markup, source.url),
+    return entry(
+        source,
+        key=id_ or fragment,
+        url=url or (source.absolute(f"#{fragment}", page) if fragment else ""),
+        title=one_line(words(update.get("headline")) or words(update.get("name"))),
+        markup=as_html(_body(update)),
         author=_authors(update.get("author")),
         published_at=clock.read(words(update.get("datePublished")) or words(update.get("dateCreated"))),
         updated_at=clock.read(words(update.get("dateModified"))),
-        is_key_event=None,
-        is_correction=is_correction(title, text),
     )
 
 
-def _address(blog: Object) -> str:
-    for field in ("url", "mainEntityOfPage", "@id"):
-        value = blog.get(field)
-        if isinstance(value, dict):
-            value = value.get("@id") or value.get("url")
-        if isinstance(value, str) and value.strip():
-            return value
+def _body(update: Object) -> str:
+    """Gives a post's text; publishers give its paragraphs one by one, too."""
+    for name in ("articleBody", "text", "description"):
+        given = update.get(name)
+        body = "\n\n".join(words(one) for one in given) if isinstance(given, list) else words(given)
+        if body.strip():
+            return body
     return ""
+
+
+def _identifier(given: Any) -> str:
+    """Gives an id; a PropertyValue names its kind first."""
+    if isinstance(given, dict) and given.get("value"):
+        return words(given["value"])
+    return words(given)
 
 
 def _authors(given: Any) -> str:
     authors = given if isinstance(given, list) else [given]
-    names = [one_line(words(author)) for author in authors]
+    names = [_CLOCK.sub("", one_line(words(author))) for author in authors[:100]]
     return ", ".join(dict.fromkeys(name for name in names if name and not name.startswith("http")))
 
 
-def _warnings(
-    blogs: list[Object], updates: list[Object], entries: list[FeedEntry], title: str, broken: int
-) -> list[str]:
+def _may_hold_one(source: Source) -> bool:
+    start = source.text.lstrip("\ufeff \t\r\n")[:1]
+    return source.is_html or start in {"{", "["} or "<script" in source.text or "itemtype" in source.text
+
+
+def _canonical(source: Source) -> str:
+    """Gives the page's own address: the one it names, else the one it was fetched from."""
+    link = source.html.css_first('link[rel="canonical"]')
+    return source.absolute((link.attributes.get("href") or "") if link else "") or source.url
+
+
+def _damage(documents: json_ld.Documents) -> list[str]:
+    found = []
+    if documents.broken:
+        found.append(f"{documents.broken} blocks of JSON-LD are damaged and were left out")
+    if documents.mended:
+        found.append(f"{documents.mended} blocks of JSON-LD are damaged: what is whole in them was read")
+    return found
+
+
+def _oddities(blog: Blog, blogs: list[Blog], entries: Sequence[FeedEntry], title: str) -> list[str]:
     """Says what an operator should know of how this page is filled."""
     found = []
-    if broken:
-        found.append(f"{broken} blocks of JSON-LD are damaged and were left out")
-    addresses = {urldefrag(_address(blog)).url for blog in blogs}
-    if len(addresses) > 1:
-        found.append(
-            f"the page holds {len(addresses)} live blogs or copies; the one with most entries was read"
-        )
-    if len(updates) > len(entries):
-        found.append(f"{len(updates) - len(entries)} updates are empty and were left out")
-    if not updates:
+    count = blog_graph.copies(blogs)
+    if count > 1:
+        found.append(f"the page holds {count} live blogs or copies; one of them was read")
+    if blog.empty:
+        found.append(f"{blog.empty} updates are empty and were left out")
+    if len(blog.updates) > len(entries):
+        found.append(f"{len(blog.updates)} updates are more than are read; the first {len(entries)} were")
+    if not blog.updates:
         found.append("the live blog has no entries yet")
     if len(entries) > 1 and title and all(entry.title == title for entry in entries):
         found.append("every entry carries the page's headline instead of its own")

@@ -114,7 +114,8 @@ def one_line(raw: str, *, is_plain: bool = False) -> str:
 
     `is_plain` says that its format declares plain text: what looks like a tag is words then.
     """
-    text = unescaped_twice(raw) if is_plain else plain(as_html(raw))
+    is_bare = is_plain or not ("<" in raw or "&" in raw)
+    text = unescaped_twice(raw) if is_bare else plain(as_html(raw))
     text = " ".join(tidy(text).split())
     return text if len(text) <= _TITLE_LENGTH else text[: _TITLE_LENGTH - 1].rstrip() + "…"
 
