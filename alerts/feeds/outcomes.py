@@ -10,11 +10,16 @@ from alerts.feeds.formats import ParsedFeed
 from alerts.models import FeedState
 
 POLLED_STATES = (FeedState.ACTIVE, FeedState.HELD)
+PAGE_FORMATS = "live-blog"  # what the names of formats that are read from HTML pages start with
 
 
 @dataclass(frozen=True, slots=True)
 class DueFeed:
-    """A feed that this process may poll; `lease` is the token of the claim that says so."""
+    """A feed that this process may poll since `claimed_at`; `lease` is the token of the claim that says so.
+
+    Without validators and body hash it is to be read whole. `continues_at` is what its page last named as its
+    successor, and `looks_ahead` says that this is the time to look whether that has begun.
+    """
 
     id: int
     name: str
@@ -22,15 +27,30 @@ class DueFeed:
     validators: Validators
     body_hash: str
     lease: str
+    claimed_at: datetime
+    format: str = ""
+    obey_robots: bool = True
+    follow_moves: bool = True
+    continues_at: str = ""
+    looks_ahead: bool = False
+
+    @property
+    def is_page(self) -> bool | None:
+        """Whether the URL holds an HTML page, which robots.txt speaks for; None before the first poll."""
+        return self.format.startswith(PAGE_FORMATS) if self.format else None
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The feed was fetched and read."""
+    """The feed was fetched and read; `successor` is the page that it is to be followed to, if any."""
 
     parsed: ParsedFeed
     validators: Validators
     body_hash: str
+    moved_to: str = ""  # as in Page
+    hub: str = ""
+    topic_url: str = ""
+    successor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,7 @@ class Unchanged:
     """The server, or the body's hash, says that nothing changed."""
 
     validators: Validators
+    moved_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +105,27 @@ class PollItem:
     why: str = ""
 
 
+class TurnKind(StrEnum):
+    """What a poll may find out about a feed as a whole."""
+
+    ENDED = "ended"
+    REVIVED = "revived"  # had ended, and goes on
+    RESTS = "rests"
+    MOVED = "moved"
+    CONTINUES = "continues"  # on another page of its site, which is polled from now on
+    POINTS_ON = "points_on"  # names a successor that is not followed
+    IS_TAKEN = "is_taken"  # leads to what another feed polls
+    DOWN = "down"  # has failed for long
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn in a feed's life, with its reason in words for the operator."""
+
+    kind: TurnKind
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class PollResult:
     feed: str
@@ -91,6 +133,7 @@ class PollResult:
     items: tuple[PollItem, ...] = ()
     reason: str = ""
     held: str = ""  # why this poll held the feed
+    turns: tuple[Turn, ...] = ()
     next_poll_at: datetime | None = None
 
     def count(self, kind: Kind) -> int:

@@ -1,28 +1,28 @@
 """The story of a poll: what is due is claimed, fetched, read, compared, stored and announced.
 
-    database ──claim_due──> DueFeed ──fetch──> page ──parse──> window ──store──> entries, alerts
+    database ──claim_due──> DueFeed ──fetch──> page ──read──> window ──store──> entries, alerts
 
 Any number of processes may poll one database: a feed is leased to one of them at a time, and a result whose
 lease has passed is thrown away.
 """
 
 import asyncio
-import secrets
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
+from typing import Protocol
 
-import sqlalchemy as sa
 import structlog
-from sqlmodel import Session, col, select
 
 from alerts.db import Database
 from alerts.errors import FetchFailed, NotAFeed
-from alerts.feeds.fetch import Fetcher, NotModified, Validators
-from alerts.feeds.formats import parse
+from alerts.feeds import moves
+from alerts.feeds.claims import catch_up, claim_due, host_of, note_followers, renew
+from alerts.feeds.fetch import Fetcher, NotModified, Page
+from alerts.feeds.formats import ParsedFeed, parse
 from alerts.feeds.outcomes import (
-    POLLED_STATES,
     DueFeed,
     Failed,
     Kind,
@@ -33,44 +33,39 @@ from alerts.feeds.outcomes import (
     Verdict,
     Window,
 )
-from alerts.feeds.store import store
-from alerts.models import Feed, table_of
+from alerts.feeds.poll_log import tell
+from alerts.feeds.schedule import Rhythm
+from alerts.feeds.store import DEFAULT_RHYTHM, store
+from alerts.feeds.unchanged import store_unchanged
 
 __all__ = ["DueFeed", "Kind", "PollItem", "PollResult", "Poller", "Verdict", "claim_due", "poll_due", "store"]
 
 log = structlog.get_logger()
 
-_FEED = table_of(Feed)
-
 LEASE = timedelta(seconds=12)  # renewed while a poll lasts: the feeds of a process that died wait no longer
+STANDSTILL = timedelta(seconds=30)  # without a tick: polls were missed, and are caught up with by and by
+FOLLOWERS_EVERY = timedelta(seconds=5)
+SLOW_AFTER = 2  # seconds; a poll that takes longer gives its place to others ...
+SLOW_FACTOR = 4  # ... until so many times `parallel` are under way
+_STORED_AT_ONCE = 200
 
 
-def claim_due(session: Session, now: datetime, limit: int, lease: timedelta) -> list[DueFeed]:
-    """Leases up to `limit` feeds that are due, longest overdue first; what another process holds is left out."""
-    is_free = sa.or_(col(Feed.leased_until).is_(None), col(Feed.leased_until) <= now)
-    feeds = session.exec(
-        select(Feed)
-        .where(col(Feed.state).in_(POLLED_STATES), col(Feed.next_poll_at) <= now, is_free)
-        .order_by(col(Feed.next_poll_at), col(Feed.id))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
-    lease_token = secrets.token_hex(8)
-    claimed = []
-    for feed in feeds:
-        assert feed.id is not None, "read from the table"
-        feed.leased_by, feed.leased_until = lease_token, now + lease
-        session.add(feed)
-        validators = Validators(feed.etag, feed.last_modified)
-        claimed.append(DueFeed(feed.id, feed.name, feed.url, validators, feed.body_hash, lease_token))
-    return claimed
+class Read(Protocol):
+    """Reads a document as `formats.parse` does; `Readers.read` does it in processes apart."""
+
+    async def __call__(self, body: bytes, url: str, content_type: str, *, feed: str = "") -> ParsedFeed: ...
 
 
-def renew(session: Session, leases: Sequence[str], until: datetime) -> None:
-    """Prolongs the leases that are still held; one that was taken back stays so."""
-    session.connection().execute(
-        sa.update(_FEED).where(_FEED.c.leased_by.in_(leases)).values(leased_until=until)
-    )
+async def read_in_thread(body: bytes, url: str, content_type: str, *, feed: str = "") -> ParsedFeed:
+    """Reads a document in a thread of this process: for documents that are known to be harmless."""
+    del feed
+    return await asyncio.to_thread(parse, body, url, content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    feed: DueFeed
+    since: float  # by the loop's clock
 
 
 @dataclass(slots=True)
@@ -84,29 +79,23 @@ class Poller:
     lease: timedelta = LEASE
     random: Random = field(default_factory=Random)
     on_result: Callable[[PollResult], None] | None = None
-    _running: dict[asyncio.Task[PollResult], DueFeed] = field(default_factory=dict)
+    rhythm: Rhythm = DEFAULT_RHYTHM
+    read: Read = read_in_thread
+    _running: dict[asyncio.Task[PollResult], _Running] = field(default_factory=dict)
+    _ticking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _ticked_at: datetime | None = None
     _renewed_at: datetime | None = None
+    _looked_at: datetime | None = None  # for followers
+    _unchanged: list[tuple[DueFeed, Unchanged, asyncio.Future[PollResult]]] = field(default_factory=list)
+    _storing: asyncio.Task[None] | None = None
 
     async def tick(self) -> int:
         """Starts polling what is due, as far as there is room; gives how many polls it started."""
-        await self._renew()
-        room = self.parallel - len(self._running)
-        if room <= 0:
-            return 0
-        feeds = await self.database.run(claim_due, self.clock(), room, self.lease)
-        for feed in feeds:
-            task = asyncio.create_task(self.poll(feed), name=f"poll {feed.name}")
-            self._running[task] = feed
-            task.add_done_callback(self._finished)
-        return len(feeds)
-
-    async def _renew(self) -> None:
-        """Keeps the leases of polls under way, each third of a lease."""
-        now = self.clock()
-        if self._running and (self._renewed_at is None or now - self._renewed_at >= self.lease / 3):
-            leases = sorted({feed.lease for feed in self._running.values()})
-            await self.database.run(renew, leases, now + self.lease)
-            self._renewed_at = now
+        async with self._ticking:
+            now = self.clock()
+            await self._renew(now)
+            await self._look_around(now)
+            return await self._start(now)
 
     async def drain(self) -> list[PollResult]:
         """Waits for the polls that are under way and gives their results."""
@@ -115,11 +104,50 @@ class Poller:
     async def poll(self, feed: DueFeed) -> PollResult:
         """Polls one leased feed and stores what came of it."""
         outcome = await self._outcome(feed)
-        result = await self.database.run(store, feed, outcome, self.clock(), self.random)
-        _log(result)
+        if isinstance(outcome, Unchanged):
+            result = await self._store_with_others(feed, outcome)
+        else:
+            result = await self.database.run(store, feed, outcome, self.clock(), self.random, self.rhythm)
+        tell(result)
         if self.on_result is not None:
             self.on_result(result)
         return result
+
+    async def _renew(self, now: datetime) -> None:
+        """Keeps the leases of polls under way, each third of a lease."""
+        if self._running and (self._renewed_at is None or now - self._renewed_at >= self.lease / 3):
+            leases = sorted({running.feed.lease for running in self._running.values()})
+            await self.database.run(renew, leases, now + self.lease)
+            self._renewed_at = now
+
+    async def _look_around(self, now: datetime) -> None:
+        """Sees to what is not one feed's: polls that were missed, readers who came and went."""
+        if self._looked_at is None or now - self._looked_at >= FOLLOWERS_EVERY:
+            await self.database.run(note_followers, now, self.random, self.rhythm)
+            self._looked_at = now
+        if self._ticked_at is None or now - self._ticked_at >= STANDSTILL:
+            missed = await self.database.run(catch_up, now, self.random, self.rhythm)
+            if missed:
+                log.info("polls_missed", feeds=missed)
+        self._ticked_at = now
+
+    async def _start(self, now: datetime) -> int:
+        room = self._room()
+        if room <= 0:
+            return 0
+        busy = Counter(host_of(running.feed.url) for running in self._running.values())
+        feeds = await self.database.run(claim_due, now, room, self.lease, busy)
+        for feed in feeds:
+            task = asyncio.create_task(self.poll(feed), name=f"poll {feed.name}")
+            self._running[task] = _Running(feed, asyncio.get_running_loop().time())
+            task.add_done_callback(self._finished)
+        return len(feeds)
+
+    def _room(self) -> int:
+        """Gives how many polls may begin: one that waits for a slow server costs nothing but memory."""
+        now = asyncio.get_running_loop().time()
+        quick = sum(now - running.since < SLOW_AFTER for running in self._running.values())
+        return min(self.parallel - quick, self.parallel * SLOW_FACTOR - len(self._running))
 
     def _finished(self, task: asyncio.Task[PollResult]) -> None:
         """Forgets a poll; one that broke off is left to its lease, and said."""
@@ -129,16 +157,72 @@ class Poller:
 
     async def _outcome(self, feed: DueFeed) -> Outcome:
         try:
-            page = await self.fetcher.get(feed.url, feed.validators, now=self.clock())
-            if isinstance(page, NotModified):
-                return Unchanged(page.validators)
-            if page.body_hash == feed.body_hash:
-                return Unchanged(page.validators)
-            # Reading is work for the processor: in a thread, the loop goes on sending mail meanwhile.
-            parsed = await asyncio.to_thread(parse, page.body, page.url, page.content_type)
+            page = await self.fetcher.get(
+                feed.url,
+                feed.validators,
+                now=self.clock(),
+                obey_robots=feed.obey_robots,
+                known_page=feed.is_page,
+            )
+            if isinstance(page, NotModified) or page.body_hash == feed.body_hash:
+                return Unchanged(page.validators, page.moved_to)
+            parsed = await self.read(page.body, page.url, page.content_type, feed=feed.name)
         except (FetchFailed, NotAFeed) as error:
             return Failed(error)
-        return Window(parsed, page.validators, page.body_hash)
+        return Window(
+            parsed,
+            page.validators,
+            page.body_hash,
+            moved_to=page.moved_to,
+            hub=page.hub or parsed.hub,
+            topic_url=page.topic_url or parsed.topic_url,
+            successor=await self._successor(feed, parsed),
+        )
+
+    async def _successor(self, feed: DueFeed, parsed: ParsedFeed) -> str:
+        """Gives the page that a live blog continues on, if it is one on the same site; else an empty text.
+
+        It is looked at when it is first named, and again once the present page has fallen silent.
+        """
+        url = parsed.continues_at
+        if not url or url == feed.url or not (feed.follow_moves and moves.is_same_site(feed.url, url)):
+            return ""
+        if url == feed.continues_at and not feed.looks_ahead:
+            return ""
+        try:
+            page = await self.fetcher.get(
+                url, now=self.clock(), obey_robots=feed.obey_robots, known_page=feed.is_page
+            )
+            if not isinstance(page, Page):
+                return ""
+            successor = await self.read(page.body, page.url, page.content_type, feed=feed.name)
+        except (FetchFailed, NotAFeed) as error:
+            log.info("successor_not_ready", feed=feed.name, reason=str(error))
+            return ""
+        return url if moves.continues(parsed, successor) else ""
+
+    async def _store_with_others(self, feed: DueFeed, outcome: Unchanged) -> PollResult:
+        """Stores a poll that found nothing together with all those that end meanwhile."""
+        stored: asyncio.Future[PollResult] = asyncio.get_running_loop().create_future()
+        self._unchanged.append((feed, outcome, stored))
+        if self._storing is None or self._storing.done():
+            self._storing = asyncio.create_task(self._store_unchanged())
+        return await stored
+
+    async def _store_unchanged(self) -> None:
+        while self._unchanged:
+            polls, self._unchanged = self._unchanged[:_STORED_AT_ONCE], self._unchanged[_STORED_AT_ONCE:]
+            pairs = [(feed, outcome) for feed, outcome, _ in polls]
+            try:
+                results = await self.database.run(
+                    store_unchanged, pairs, self.clock(), self.random, self.rhythm
+                )
+            except Exception as error:  # noqa: BLE001 - each of the polls ends with it, and says so
+                for _, _, stored in polls:
+                    stored.set_exception(error)
+            else:
+                for (_, _, stored), result in zip(polls, results, strict=True):
+                    stored.set_result(result)
 
 
 async def poll_due(
@@ -153,29 +237,3 @@ async def poll_due(
     poller = Poller(database, fetcher, clock, parallel=parallel, random=random or Random())  # noqa: S311 - jitter
     await poller.tick()
     return await poller.drain()
-
-
-def _log(result: PollResult) -> None:
-    if result.verdict == Verdict.POLLED:
-        counts = {str(kind): count for kind in Kind if (count := result.count(kind))}
-        log.info("feed_polled", feed=result.feed, **counts)
-    elif result.verdict in {Verdict.FAILED, Verdict.GONE}:
-        log.warning("feed_failed", feed=result.feed, verdict=result.verdict, reason=result.reason)
-    elif result.verdict == Verdict.LOST:
-        log.warning("feed_lease_lost", feed=result.feed)
-    if result.held:
-        log.warning(
-            "feed_held", feed=result.feed, reason=result.held, hint=f"alerts feeds release {result.feed}"
-        )
-    for item in result.items:
-        event = _EVENTS.get(item.kind)
-        if event:
-            log.info(event, feed=result.feed, entry=item.entry_id, title=item.title, alert=item.alert_id)
-
-
-_EVENTS = {
-    Kind.NEW: "entry_new",
-    Kind.HELD: "entry_held",
-    Kind.EDITED: "entry_edited",
-    Kind.KEY_EVENT: "entry_key_event",
-}

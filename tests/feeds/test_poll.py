@@ -14,7 +14,7 @@ from alerts.feeds.fetch import Fetcher, Limits
 from alerts.feeds.outcomes import DueFeed, Failed, Kind, PollResult, Verdict
 from alerts.feeds.poll import Poller, claim_due, poll_due, store
 from alerts.models import Alert, Audit, Entry, EntryRevision, Feed, FeedState
-from build import NOW, a_feed, a_topic
+from build import NOW, a_feed, a_reader, a_topic
 from fakes.blog import Post, page
 from fakes.site import Reply, Site, site
 
@@ -65,7 +65,7 @@ class Newsroom:
 async def newsroom(db: Database, web: Site) -> AsyncIterator[Newsroom]:
     with db.begin() as session:
         feed_id = a_feed(session, url=web.url("/live"), baselined_at=None, flood_limit=3, title="")
-        a_topic(session)
+        a_reader(session, topic_id=a_topic(session))
     async with Fetcher("alerts-test/1", Limits(timedelta(seconds=5), 1_000_000)) as fetcher:
         yield Newsroom(db, web, fetcher, feed_id)
 
