@@ -1,7 +1,8 @@
-"""The fetcher that the settings describe: the daemon and `alerts feeds check` fetch alike."""
+"""The fetcher and the readers that the settings describe: the daemon and `alerts feeds check` poll alike."""
 
 from alerts.config import PollingConfig
 from alerts.feeds.fetch import Fetcher, Guard, Limits
+from alerts.feeds.reader import Readers
 
 
 def fetcher(polling: PollingConfig) -> Fetcher:
@@ -13,3 +14,8 @@ def fetcher(polling: PollingConfig) -> Fetcher:
         host_rate=polling.host_rate,
         proxy=polling.proxy,
     )
+
+
+def readers(polling: PollingConfig) -> Readers:
+    """Makes the processes that read documents, to be entered as a context manager; they start when needed."""
+    return Readers(polling.readers, polling.read_timeout, polling.read_memory)

@@ -267,12 +267,21 @@ def test_a_document_is_checked_before_it_is_a_feed(run: Run, tmp_path: Path) -> 
     assert run("feeds", "check", "http://127.0.0.1:1/", "--json").code == 5
 
 
+def test_a_bomb_is_checked_like_any_document(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "feed.json"
+    path.write_bytes(b"[" + b"[" * 200_000)
+    assert run("feeds", "check", str(path)).code == 2
+    path.write_bytes(bytes(10_000_001))
+    said = run("feeds", "check", str(path))
+    assert (said.code, said.err) == (2, "alerts: The file is larger than 10,000,000 bytes.\n")
+
+
 @given(
     st.binary(max_size=300)
     | st.text(max_size=200).map(lambda text: f'{{"items": [{{"id": "{text}"}}]}}'.encode())
 )
 @hypothesis_settings(
-    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 def test_no_bytes_make_a_check_fail_otherwise_than_with_a_line(run: Run, tmp_path: Path, body: bytes) -> None:
     path = tmp_path / "document"

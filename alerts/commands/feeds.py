@@ -16,6 +16,7 @@ from alerts.errors import FetchFailed, NotAFeed
 if TYPE_CHECKING:
     from alerts.config import PollingConfig
     from alerts.feeds.check import CheckReport
+    from alerts.feeds.formats import ParsedFeed
 
 app = typer.Typer(no_args_is_help=True, help="The live blogs that are watched.")
 
@@ -32,10 +33,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Show what would be read from a page or feed; needs no configuration, and uses [polling] of one."""
-    from alerts.feeds.check import check as checked
+    from alerts.feeds.check import report as report_of
 
     try:
-        report = checked(*_document(context, place))
+        report = report_of(asyncio.run(_read(context, place)))
     except (NotAFeed, FetchFailed) as error:
         if as_json:
             say_json({"error": str(error)})
@@ -198,18 +199,34 @@ def _name_from(url: str) -> str:
     return name.strip("-")[:_LONGEST_NAME].strip("-") or "feed"
 
 
-def _document(context: typer.Context, place: str) -> tuple[bytes, str, str]:
-    """Gives a document's bytes, address and content type, from the web or from a file."""
+async def _read(context: typer.Context, place: str) -> "ParsedFeed":
+    """Reads a document from the web or from a file as the daemon would: apart, and not for ever."""
+    from alerts.config import PollingConfig
+    from alerts.fetching import readers
+
     if place.lower().startswith(("http://", "https://")):
-        return asyncio.run(_fetched(place, front(context).config().polling))
-    path = Path(place)
+        polling = front(context).config().polling
+        document = await _fetched(place, polling)
+    else:
+        polling = PollingConfig()
+        document = _from_file(Path(place), polling.body_limit)
+    async with readers(polling) as reads:
+        return await reads.read(*document)
+
+
+def _from_file(path: Path, limit: int) -> tuple[bytes, str, str]:
+    """Gives a document's bytes, its address, which is unknown, and its content type."""
     try:
-        return path.read_bytes(), "", mimetypes.guess_type(path.name)[0] or ""
+        with path.open("rb") as file:
+            body = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no file name"
         raise NotAFeed(
             f"The file cannot be read ({reason}): write its path, or an http or https URL."
         ) from None
+    if len(body) > limit:
+        raise NotAFeed(f"The file is larger than {limit:,} bytes.")
+    return body, "", mimetypes.guess_type(path.name)[0] or ""
 
 
 async def _fetched(url: str, polling: "PollingConfig") -> tuple[bytes, str, str]:

@@ -42,7 +42,11 @@ class CheckReport:
 
 def check(body: bytes, url: str, content_type: str) -> CheckReport:
     """Reads a document as a poll would. Raises NotAFeed, with one line for a person, and nothing else."""
-    feed = parse(body, url, content_type)
+    return report(parse(body, url, content_type))
+
+
+def report(feed: ParsedFeed) -> CheckReport:
+    """Says what a poll would make of a document that was read."""
     window = [identity.sight(entry) for entry in feed.entries]
     chosen = identity.choose(window)
     entries = _shown(window, chosen.rule) if window else ()
