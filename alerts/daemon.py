@@ -11,10 +11,11 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import structlog
@@ -32,13 +33,15 @@ from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.journal import Journals
 from alerts.errors import ConfigError
 from alerts.feeds.poll import Poller
-from alerts.fetching import fetcher
+from alerts.feeds.push import Hubs
+from alerts.fetching import fetcher, readers
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
 from alerts.mail.transports import Transport
 from alerts.models import Site
 from alerts.web.app import create
 from alerts.web.server import WebServer
+from alerts.web.websub import Callbacks
 
 log = structlog.get_logger()
 
@@ -91,10 +94,16 @@ async def _serve(
     deliverer = Deliverer(database, transport, composer, journals, _sending(settings, keys, journals.worker))
     loop = asyncio.get_running_loop()
     database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))
+    scheduler = AsyncIOScheduler(timezone="UTC")
     async with (
         fetcher(settings.polling) as fetches,
-        _pages(settings, database, keys, site, folders),
-        _ticking(database, Poller(database, fetches, _utc_now, settings.polling.parallel)),
+        readers(settings.polling) as reads,
+        _polling(
+            scheduler, Poller(database, fetches, _utc_now, settings.polling.parallel, read=reads.read)
+        ) as poll_now,
+        _pages(settings, database, keys, site, folders, Callbacks(database, poll_now, _utc_now)),
+        _subscribing(scheduler, settings, Hubs(database, fetches, site.base_url, _utc_now)),
+        _ticking(scheduler, database),
         asyncio.TaskGroup() as tasks,
     ):
         listening = tasks.create_task(_listen(database, deliverer))
@@ -109,18 +118,39 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _ticking(database: Database, poller: Poller) -> AsyncIterator[None]:
-    """Asks often what is due; one tick at a time, and a late one is not made up for."""
-    scheduler = AsyncIOScheduler(timezone="UTC")
-    often = {"trigger": "interval", "coalesce": True, "max_instances": 1, "next_run_time": _utc_now()}
-    scheduler.add_job(poller.tick, seconds=0.25, **often)
-    scheduler.add_job(_release_held, args=[database], seconds=1, **often)
+async def _ticking(scheduler: AsyncIOScheduler, database: Database) -> AsyncIterator[None]:
+    """Runs the scheduler, whose jobs ask often what is due; a tick that comes late is not made up for."""
+    scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
     scheduler.start()
     try:
         yield
     finally:
         scheduler.shutdown(wait=False)
+
+
+@asynccontextmanager
+async def _polling(scheduler: AsyncIOScheduler, poller: Poller) -> AsyncIterator[Callable[[], object]]:
+    """Polls what is due; gives a function that has it looked for at once, instead of at the next tick."""
+    scheduler.add_job(poller.tick, seconds=0.25, **_often())
+    try:
+        yield lambda: scheduler.add_job(poller.tick, id="poll now", replace_existing=True, max_instances=3)
+    finally:
         await poller.drain()
+
+
+@asynccontextmanager
+async def _subscribing(scheduler: AsyncIOScheduler, settings: Config, hubs: Hubs) -> AsyncIterator[None]:
+    """Keeps the subscriptions at hubs, where there are pages for the hubs to call."""
+    if settings.web.enabled:
+        scheduler.add_job(hubs.tick, seconds=1, **_often())
+    try:
+        yield
+    finally:
+        await hubs.drain()
+
+
+def _often() -> dict[str, Any]:
+    return {"trigger": "interval", "coalesce": True, "max_instances": 1, "next_run_time": _utc_now()}
 
 
 async def _release_held(database: Database) -> None:
@@ -133,12 +163,17 @@ def _release_due(session: Session) -> int:
 
 @asynccontextmanager
 async def _pages(
-    settings: Config, database: Database, keys: Keys, site: SiteView, folders: list[Path]
+    settings: Config,
+    database: Database,
+    keys: Keys,
+    site: SiteView,
+    folders: list[Path],
+    callbacks: Callbacks,
 ) -> AsyncIterator[None]:
     if not settings.web.enabled:
         yield
         return
-    app = create(database, keys, site, folders, __version__)
+    app = create(database, keys, site, folders, __version__, callbacks)
     server = WebServer(app, settings.web.host, settings.web.port)
     await server.start()
     log.info("pages_served", host=settings.web.host, port=server.port)

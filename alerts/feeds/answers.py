@@ -42,6 +42,16 @@ class NotModified:
     moved_to: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back to a form."""
+
+    status: int
+    location: str
+    retry_after: timedelta | None
+    body: bytes  # its start
+
+
 def conditions(validators: Validators) -> dict[str, str]:
     """Gives the request's headers that ask for a page only if it changed."""
     headers = {"If-None-Match": validators.etag, "If-Modified-Since": validators.last_modified}

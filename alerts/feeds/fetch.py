@@ -21,7 +21,7 @@ from yarl import URL
 
 from alerts.errors import FetchFailed
 from alerts.feeds import answers, decoding, hops
-from alerts.feeds.answers import NotModified, Page, Validators, retry_after
+from alerts.feeds.answers import NotModified, Page, Reply, Validators, retry_after
 from alerts.feeds.asking import Answer, Asker, Trip, no_question
 from alerts.feeds.blocks import is_page, who_blocks
 from alerts.feeds.connections import Connections, LookUp
@@ -100,22 +100,33 @@ class Fetcher:
         `known_page` says whether the address held an HTML page the last time; robots.txt speaks for pages
         alone. `now` dates a Retry-After. Raises Gone at 410, FetchFailed for all else that is no answer.
         """
-        async with self._limited(url, now, validators or Validators()) as trip:
+        async with self._limited(url, now, validators or Validators(), own_port(url)) as trip:
             if obey_robots:
                 return await self._get_permitted(trip, known_page=known_page)
             async with self._asker.get(trip, trip.start) as answer:
                 return await self._read(answer, trip)
 
-    async def post(self, url: str, fields: Mapping[str, str], *, now: datetime) -> tuple[int, bytes]:
-        """Posts a form, as to a WebSub hub, and gives the answer's status and the start of its body.
+    async def post(self, url: str, fields: Mapping[str, str], *, now: datetime, beside: str = "") -> Reply:
+        """Posts a form, as to a WebSub hub, and gives what it answers; no redirect is followed.
 
-        The same guard and limits hold; no redirect is followed. Raises FetchFailed when there is no answer.
+        The same guard and limits hold. This machine is asked only where `beside`, the URL of the feed that
+        named the hub, may be. Raises FetchFailed when there is no answer.
         """
-        async with self._limited(url, now, Validators()) as trip, self._asker.post(trip, fields) as response:
-            return response.status, await _start(response, _SHOWN)
+        async with (
+            self._limited(url, now, Validators(), own_port(beside)) as trip,
+            self._asker.post(trip, fields) as response,
+        ):
+            return Reply(
+                status=response.status,
+                location=response.headers.get("Location", ""),
+                retry_after=retry_after(response.headers.get("Retry-After", ""), now),
+                body=await _start(response, _SHOWN),
+            )
 
     @asynccontextmanager
-    async def _limited(self, url: str, now: datetime, validators: Validators) -> AsyncIterator[Trip]:
+    async def _limited(
+        self, url: str, now: datetime, validators: Validators, own: int | None
+    ) -> AsyncIterator[Trip]:
         """Begins a fetch: ends it when its time is up, and puts what goes wrong into words."""
         seconds = self._limits.total_time.total_seconds()
         try:
@@ -124,7 +135,7 @@ class Fetcher:
                     start=hops.first(url),
                     clock=clock,
                     now=now,
-                    own_port=own_port(url),
+                    own_port=own,
                     conditions=answers.conditions(validators),
                     authorization=hops.credentials(url),
                 )

@@ -1,6 +1,7 @@
-"""The routes: the page behind the link in each mail, and health.
+"""The routes: the page behind the link in each mail, the callback of hubs, and health.
 
-A GET changes nothing: mail programs and their scanners open every link. The token in the path is the whole
+A GET changes nothing: mail programs and their scanners open every link. (Hubs confirm by GET, and their
+protocol leaves no choice: see `web.websub`.) The token in the path is the whole
 right to see and change one reader's choices; it is in no page, no log line and no header that we send.
 
 Handlers are coroutines only to reach `Database.run`, where a transaction waits its turn. In threads of their
@@ -23,11 +24,13 @@ from alerts.audience import tokens
 from alerts.audience.tokens import Claim, Keys
 from alerts.db import Database
 from alerts.errors import Unavailable
+from alerts.feeds.push_rules import CALLBACK
 from alerts.mail.render import SiteView
 from alerts.web.forms import Choice, OneClick, read_choice
 from alerts.web.guard import Guard, headers
 from alerts.web.pages import Pages
 from alerts.web.reader import Deed, Done, ReaderView, carry_out, look, stop_what_brought
+from alerts.web.websub import Callbacks
 
 _READING = ["GET", "HEAD"]
 _FIELD_LIMIT = 500  # a reader who follows that many topics can still undo in one form
@@ -35,7 +38,12 @@ _READY_SECONDS = 5
 
 
 def create(
-    database: Database, keys: Keys, site: SiteView, templates: Sequence[Path], version: str
+    database: Database,
+    keys: Keys,
+    site: SiteView,
+    templates: Sequence[Path],
+    version: str,
+    callbacks: Callbacks,
 ) -> FastAPI:
     """Gives the site's pages; raises ConfigError when a template in `templates` or ours is wrong."""
     pages = Pages(site, templates)
@@ -52,8 +60,12 @@ def create(
     app.add_api_route("/readyz", routes.readyz, methods=_READING)
     app.add_api_route("/u/{token}", routes.manage, methods=_READING)
     app.add_api_route("/u/{token}", routes.change, methods=["POST"])
+    app.add_api_route(CALLBACK + "{path}", callbacks.hear, methods=["GET"])
+    app.add_api_route(CALLBACK + "{path}", callbacks.take, methods=["POST"])
     app.add_exception_handler(HTTPException, routes.refused)
-    app.add_middleware(Guard, headers=headers(pages.style_source), failed=routes.failed)
+    app.add_middleware(
+        Guard, headers=headers(pages.style_source), failed=routes.failed, limits_itself=(CALLBACK,)
+    )
     return app
 
 

@@ -34,14 +34,23 @@ def headers(style_source: str) -> Mapping[str, str]:
 
 
 class Guard:
-    """The middleware around all routes; `failed` gives the answer to what no route foresaw."""
+    """The middleware around all routes; `failed` gives the answer to what no route foresaw.
+
+    Routes under a prefix in `limits_itself` read a body piece by piece, and stop where they will.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, headers: Mapping[str, str], failed: Callable[[Exception], Response]
+        self,
+        app: ASGIApp,
+        *,
+        headers: Mapping[str, str],
+        failed: Callable[[Exception], Response],
+        limits_itself: tuple[str, ...] = (),
     ) -> None:
         self._app = app
         self._headers = headers
         self._failed = failed
+        self._limits_itself = limits_itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +63,8 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, _limited(receive), send_with_headers)
+            is_free = scope["path"].startswith(self._limits_itself)
+            await self._app(scope, receive if is_free else _limited(receive), send_with_headers)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - beyond us it would be logged with what it says

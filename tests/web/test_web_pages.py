@@ -17,6 +17,7 @@ import sqlalchemy as sa
 import structlog
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
+from fastapi import FastAPI
 from multidict import CIMultiDictProxy
 from sqlmodel import SQLModel
 
@@ -29,6 +30,7 @@ from alerts.models import Frequency, Lane
 from alerts.web.app import create
 from alerts.web.guard import BODY_LIMIT
 from alerts.web.server import WebServer
+from alerts.web.websub import Callbacks
 from build import NOW, a_reader, a_topic, an_alert, follows
 
 ROOT = Path(__file__).parents[2]
@@ -76,13 +78,18 @@ class Site:
         return await self.ask("POST", path, data=aiohttp.FormData(fields))
 
 
+def pages_of(database: Database, templates: Sequence[Path] = ()) -> FastAPI:
+    callbacks = Callbacks(database, lambda: None, lambda: NOW)
+    return create(database, KEYS, SITE, templates, "0.0", callbacks)
+
+
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Starts the pages of a database, on a free port."""
     async with AsyncExitStack() as stack:
 
         async def start(database: Database, templates: Sequence[Path] = ()) -> Site:
-            server = WebServer(create(database, KEYS, SITE, templates, "0.0"), "127.0.0.1", 0)
+            server = WebServer(pages_of(database, templates), "127.0.0.1", 0)
             await server.start()
             stack.push_async_callback(server.stop)
             client = await stack.enter_async_context(aiohttp.ClientSession())
@@ -492,7 +499,7 @@ def test_a_template_that_cannot_be_read_is_refused_at_start(sqlite_db: Database,
     for text in ("{% if %}", "{{ no_such_value }}"):
         (tmp_path / "web" / "gone.html").write_text(text)
         with pytest.raises(ConfigError, match="template"):
-            create(sqlite_db, KEYS, SITE, [tmp_path], "0.0")
+            pages_of(sqlite_db, [tmp_path])
 
 
 async def test_a_reader_is_spoken_to_in_their_language(sqlite_db: Database, start: Start) -> None:
@@ -517,7 +524,7 @@ def test_every_sentence_of_the_pages_has_its_german() -> None:
 def test_the_reference_names_every_route(sqlite_db: Database) -> None:
     text = (ROOT / "docs/reference/web.md").read_text()
     documented = set(re.findall(r"^\| `([A-Z]+) (/\S*)` \|", text, re.MULTILINE))
-    app = create(sqlite_db, KEYS, SITE, [], "0.0")
+    app = pages_of(sqlite_db)
     served = {
         (method, route.path)  # type: ignore[attr-defined]  # every route of ours has both
         for route in app.routes
