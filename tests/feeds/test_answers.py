@@ -136,6 +136,7 @@ def test_asks_for_what_was_written(written: str, asked: str) -> None:
         "http://0x7f.1/",
         "http://0177.0.0.1/",
         "http://127.1/",
+        "http://[fe80::1%25eth0]/",
     ],
 )
 def test_refuses_what_is_no_address_of_the_web(url: str) -> None:
