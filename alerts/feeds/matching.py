@@ -109,7 +109,8 @@ class _Matching:
             elif by_key is None and are_keys_steady and self._says_it_again(keyed, owners):
                 self.repeated.append(keyed)
             elif free := [owner for owner in owners if owner.key not in self.claimed]:
-                self._pair(keyed, free[0], is_renamed=by_key is None)
+                is_renamed = by_key is None and self._by_loose(keyed) != free[0]
+                self._pair(keyed, free[0], is_renamed=is_renamed)
             else:
                 self._ignore(keyed, "a copy of another entry on the page")
         return rest
@@ -217,12 +218,13 @@ class _Matching:
         That more is the story's other place on the page, the old entry's under another key, a page that is
         the successor of the old one, or a time that has moved on.
         """
-        if likeness(old.units, keyed.units) >= OTHER_STORY:
+        is_same_time = self._is_same_time(old, keyed)
+        if has_own_place and is_same_time is not None:
+            return not is_same_time
+        if likeness(old.units, keyed.units) >= OTHER_STORY or is_same_time:
             return False
-        is_free = has_own_place or old.key in self.claimed or self.known.moved_at is not None
-        at = self.times.telling(keyed)
-        if is_free:
-            return at is None or at != old.published_at
+        if has_own_place or old.key in self.claimed or self.known.moved_at is not None:
+            return True
         return not (_is_short(keyed) or len(old.text) < SHORT) and self.times.has_moved_on(old, keyed)
 
     def _is_plausible(self, old: KnownEntry, keyed: Keyed) -> bool:
