@@ -32,8 +32,11 @@ from alerts.dispatch.compose import Composer
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.journal import Journals
 from alerts.errors import ConfigError
+from alerts.feeds.fetch import Fetcher
 from alerts.feeds.poll import Poller
 from alerts.feeds.push import Hubs
+from alerts.feeds.reader import Readers
+from alerts.feeds.schedule import Rhythm
 from alerts.fetching import fetcher, readers
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
@@ -98,9 +101,7 @@ async def _serve(
     async with (
         fetcher(settings.polling) as fetches,
         readers(settings.polling) as reads,
-        _polling(
-            scheduler, Poller(database, fetches, _utc_now, settings.polling.parallel, read=reads.read)
-        ) as poll_now,
+        _polling(scheduler, _poller(settings, database, fetches, reads)) as poll_now,
         _pages(settings, database, keys, site, folders, Callbacks(database, poll_now, _utc_now)),
         _subscribing(scheduler, settings, Hubs(database, fetches, site.base_url, _utc_now)),
         _ticking(scheduler, database),
@@ -222,6 +223,18 @@ def site_view(settings: Config) -> SiteView:
         sender=site.sender,
         contact=site.contact,
         postal_address=site.postal_address,
+    )
+
+
+def _poller(settings: Config, database: Database, fetches: Fetcher, reads: Readers) -> Poller:
+    polling = settings.polling
+    return Poller(
+        database,
+        fetches,
+        _utc_now,
+        polling.parallel,
+        rhythm=Rhythm(polling.quiet_interval, polling.ended_interval, polling.rest_after),
+        read=reads.read,
     )
 
 

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from alerts.errors import FetchFailed, Gone, NotAFeed
-from alerts.feeds import endings, turns
+from alerts.feeds import endings, hasten, push_store, turns
 from alerts.feeds.entry_store import apply, compare
 from alerts.feeds.fetch import Validators
+from alerts.feeds.hasten import Haste
 from alerts.feeds.outcomes import (
     PAGE_FORMATS,
     POLLED_STATES,
@@ -61,9 +62,8 @@ def store(
             result = _store_window(session, feed, due, outcome, now)
     feed.polled_at = now
     if feed.state in POLLED_STATES:
-        result = _with_next_poll(
-            session, feed, result, now, random, schedule(facts_of(feed, retry_after), now, rhythm)
-        )
+        upcoming = schedule(facts_of(feed, retry_after), now, rhythm)
+        result = _with_next_poll(session, feed, due, result, now, random, upcoming)
     session.add(feed)
     session.flush()
     return result
@@ -134,6 +134,7 @@ def _store_window(session: Session, feed: Feed, due: DueFeed, window: Window, no
     if decision.is_baseline:
         feed.baselined_at = now
     session.add(feed)
+    push_store.noted(session, due.id, window.hub, window.topic_url, now)
     items = apply(session, feed, decision, now)
     found = _turns_of_window(session, feed, window, now, has_news=decision.changes)
     return PollResult(feed.name, Verdict.POLLED, items=items, held=held, turns=found)
@@ -174,10 +175,31 @@ def _store_answer(feed: Feed, due: DueFeed, validators: Validators, now: datetim
 
 
 def _with_next_poll(
-    session: Session, feed: Feed, result: PollResult, now: datetime, random: Random, upcoming: Next
+    session: Session,
+    feed: Feed,
+    due: DueFeed,
+    result: PollResult,
+    now: datetime,
+    random: Random,
+    upcoming: Next,
 ) -> PollResult:
     wait = upcoming.jittered(random)
     if wait is None:
         return replace(result, turns=result.turns + turns.rest(session, feed, upcoming.why, now))
     feed.next_poll_at, feed.poll_reason = now + wait, upcoming.why
+    if result.verdict != Verdict.FAILED:
+        _hasten(feed, due, now)
     return replace(result, next_poll_at=feed.next_poll_at)
+
+
+def _hasten(feed: Feed, due: DueFeed, now: datetime) -> None:
+    """Looks again soon for the news that the feed's hub spoke of, when this poll has not found it."""
+    haste, at = hasten.after_poll(
+        Haste(feed.hastened_at, feed.hastened_polls),
+        due.claimed_at,
+        now,
+        found_news=feed.changed_at == now,
+    )
+    feed.hastened_at, feed.hastened_polls = haste.since, haste.polls
+    if at is not None and at < feed.next_poll_at:
+        feed.next_poll_at, feed.poll_reason = at, "its hub speaks of news"
