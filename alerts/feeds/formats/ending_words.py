@@ -7,6 +7,7 @@ Gaps are bounded, so that no text takes long to search.
 import re
 
 _EN = r"(?:live\s?-?(?:blog|page|feed|stream|coverage|updates?|text|thread)|blog|coverage|rolling\s(?:blog|coverage))"
+_THIS = r"(?!(?:previous|earlier|last|older?|first|other|yesterday)\b)"
 _DE = r"(?:live-?\s?(?:blog|ticker)|ticker|news-?(?:blog|ticker)|blog|(?:live-?)?berichterstattung)"
 _FR = r"(?:(?:live|direct|suivi|liveblog)(?:\sen\sdirect)?|couverture(?:\sen\sdirect)?)"
 _IT = r"(?:(?:cronaca\s(?:in\s)?)?diretta|live(?:blog)?|liveblog|cronaca)"
@@ -21,13 +22,13 @@ CLOSED_TITLE = re.compile(
 
 CLOSED = re.compile(
     rf"""
-      \b(?:this|our|the)\s(?:\w+\s)?{_EN}\s(?:is|has)\s(?:now\s|been\s)*
+      \b(?:this|our|the)\s{_THIS}(?:\w+\s)?{_EN}\s(?:is|has)\s(?:now\s|been\s)*
         (?:closed|over|ended|concluded|finished|ending|closing|come\sto\san\send|archived)\b
     | \b(?:we(?:['\u2019]re|\sare|\swill\sbe)|i(?:['\u2019]m|\sam|['\u2019]ll\sbe))\s(?:now\s)?
         (?:closing|wrapping\sup|ending|concluding|pausing)\s(?:down\s)?(?:this|our|the|today['\u2019]s)\s(?:\w+\s)?{_EN}\b
     | \b(?:that['\u2019]s|that\sis)\s(?:all|it)\s(?:from|for)\s(?:us|our|the|this|today['\u2019]s)\b.{{0,30}}{_EN}\b
     | \b(?:this|that)\s(?:concludes|brings\sto\s(?:a\sclose|an\send)|ends)\s(?:our|the|this)\s(?:\w+\s)?{_EN}\b
-    | \bwe\shave\s(?:now\s)?(?:closed|ended)\s(?:this|our|the)\s(?:\w+\s)?{_EN}\b
+    | \bwe\shave\s(?:now\s)?(?:closed|ended)\s(?:this|our|the)\s{_THIS}(?:\w+\s)?{_EN}\b
     | \b(?:dieser|der|unser|hiermit\sendet\sunser|damit\sendet\s(?:unser|dieser|der))\s(?:\w+\s)?{_DE}\s?
         (?:(?:ist|wurde|wird)\s(?:nun\s|jetzt\s|hiermit\s|damit\s)*(?:beendet|geschlossen|zu\sende)|endet\s(?:hier|an\sdieser))
     | \b(?:damit|hiermit|wir)\s(?:beenden|schlie(?:ß|ss)en)\s(?:wir\s)?(?:unseren?|diesen?|den|die)\s(?:\w+\s)?{_DE}
@@ -57,10 +58,11 @@ MAY_CONTINUE = re.compile(
 
 # On a page, where many links stand: the whole sentence must be about this coverage going on.
 _HERE = rf"""
-      \b(?:this|our|the)\s(?:\w+\s)?{_EN}\s(?:has\s|have\s|is\s|will\s|now\s)*
+      \b(?:this|our|the)\s{_THIS}(?:\w+\s)?{_EN}\s(?:has\s|have\s|is\s|will\s|now\s)*
         (?:moved|moving|move|continues?|continued|continuing|carr(?:y|ies|ied)\son)\b
     | \bwe(?:['\u2019]ve|\shave|\sare|['\u2019]re)?\s(?:now\s)?(?:moved|moving|continuing|switched|switching)\b.{{0,60}}\b{_EN}\b
     | \b(?:continue|continuing|keep)\s(?:to\sfollow|following|reading|with)\b.{{0,30}}\b(?:our|the)\s(?:\w+\s)?{_EN}\b
+    | \bcontinued\s(?:on|at|in)\s(?:our|the|a)\s(?:new\s|next\s)?{_EN}\b
     | \b(?:follow|join|read|find|see|go\sto|head\s(?:over\s)?to)\b.{{0,30}}\b(?:our|the|a)\snew\s(?:\w+\s)?{_EN}\b
     | \b{_DE}\s(?:geht|läuft|wird)\s.{{0,40}}\b(?:weiter|fortgesetzt)\b
     | \b(?:hier|im\sneuen|in\s(?:einem|unserem)\sneuen)\s(?:{_DE}\s)?geht(?:['\u2019]?s|\ses)\s(?:.{{0,30}}\s)?weiter\b
