@@ -32,7 +32,7 @@ _LONGEST_LINE = 8190
 _LONGEST_FIELD = 32 * 1024  # some publishers' Content-Security-Policy is longer than aiohttp's 8 KiB
 _MOST_FIELDS = 200
 _TALK = 128 * 1024  # bytes that are no body: headers, interim answers, trailers ...
-_TALK_PER_BYTE = 3  # ... and more where the body comes in small chunks
+_TALK_PER_BYTE = 0.25  # ... and more for the framing of a body that comes in chunks
 
 
 class Connections:
@@ -153,7 +153,8 @@ class _Handler(ResponseHandler):
         self._heard += len(data)
         super().data_received(data)
         body = self._payload
-        if self._heard > _TALK + _TALK_PER_BYTE * (body.total_bytes if body is not None else 0):
+        of_body = 0 if body is None else body.total_bytes
+        if self._heard - of_body > _TALK + _TALK_PER_BYTE * of_body:
             error = TalkError("too much talk")
             self.set_exception(error)
             if body is not None:
