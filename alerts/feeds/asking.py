@@ -30,6 +30,7 @@ class Trip:
     own_port: int | None  # at which loopback may be asked, because the operator wrote so
     conditions: Mapping[str, str]
     authorization: str
+    past_caches: bool = False  # what caches in between hold is not enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Asker:
 def _headers(trip: Trip, url: URL) -> dict[str, str]:
     """Gives a hop's own headers; the password is for the host it was written for, and for no other."""
     headers = dict(trip.conditions)
+    if trip.past_caches:
+        headers["Cache-Control"] = "no-cache"  # RFC 9111, section 5.2.1.4
     if trip.authorization and url.origin() == trip.start.origin():
         headers["Authorization"] = trip.authorization
     return headers

@@ -59,6 +59,7 @@ _CLAIM = (
     _FEED.c.follow_moves,
     _FEED.c.continues_at,
     _FEED.c.read_whole_at,
+    _FEED.c.hastened_at,
 )
 
 # Built once: to build a statement costs more than to run it.
@@ -202,7 +203,9 @@ def _due_feed(row: _Row, token: str, now: datetime) -> DueFeed:
     looks_ahead = bool(row.continues_at) and (
         row.ended_at is not None or now - (row.changed_at or row.created_at) >= SLOWER_AFTER
     )
-    is_whole = looks_ahead or row.read_whole_at is None or now - row.read_whole_at >= WHOLE_AGAIN_AFTER
+    is_hastened = row.hastened_at is not None
+    is_stale = row.read_whole_at is None or now - row.read_whole_at >= WHOLE_AGAIN_AFTER
+    is_whole = looks_ahead or is_hastened or is_stale
     return DueFeed(
         id=row.id,
         name=row.name,
@@ -216,4 +219,5 @@ def _due_feed(row: _Row, token: str, now: datetime) -> DueFeed:
         follow_moves=row.follow_moves,
         continues_at=row.continues_at,
         looks_ahead=looks_ahead,
+        is_hastened=is_hastened,
     )

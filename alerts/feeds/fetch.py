@@ -94,13 +94,19 @@ class Fetcher:
         now: datetime,
         obey_robots: bool = True,
         known_page: bool | None = None,
+        past_caches: bool = False,
+        beside: str = "",
     ) -> Page | NotModified:
         """Gets a page, or the word that it is as it was when `validators` came.
 
         `known_page` says whether the address held an HTML page the last time; robots.txt speaks for pages
-        alone. `now` dates a Retry-After. Raises Gone at 410, FetchFailed for all else that is no answer.
+        alone. `past_caches` wants the publisher's own answer. `beside` is the feed whose page named the URL,
+        if one did: what a page names is not the operator's word. `now` dates a Retry-After. Raises Gone at
+        410, FetchFailed for all else that is no answer.
         """
-        async with self._limited(url, now, validators or Validators(), own_port(url)) as trip:
+        async with self._limited(
+            url, now, validators or Validators(), own_port(beside or url), past_caches=past_caches
+        ) as trip:
             if obey_robots:
                 return await self._get_permitted(trip, known_page=known_page)
             async with self._asker.get(trip, trip.start) as answer:
@@ -125,7 +131,13 @@ class Fetcher:
 
     @asynccontextmanager
     async def _limited(
-        self, url: str, now: datetime, validators: Validators, own: int | None
+        self,
+        url: str,
+        now: datetime,
+        validators: Validators,
+        own: int | None,
+        *,
+        past_caches: bool = False,
     ) -> AsyncIterator[Trip]:
         """Begins a fetch: ends it when its time is up, and puts what goes wrong into words."""
         seconds = self._limits.total_time.total_seconds()
@@ -138,6 +150,7 @@ class Fetcher:
                     own_port=own,
                     conditions=answers.conditions(validators),
                     authorization=hops.credentials(url),
+                    past_caches=past_caches,
                 )
         except aiohttp.ConnectionTimeoutError as error:
             raise FetchFailed(in_words(error)) from error

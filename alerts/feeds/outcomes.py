@@ -33,6 +33,7 @@ class DueFeed:
     follow_moves: bool = True
     continues_at: str = ""
     looks_ahead: bool = False
+    is_hastened: bool = False  # its hub spoke of news: caches in between may not have it yet
 
     @property
     def is_page(self) -> bool | None:
@@ -116,6 +117,7 @@ class TurnKind(StrEnum):
     POINTS_ON = "points_on"  # names a successor that is not followed
     IS_TAKEN = "is_taken"  # leads to what another feed polls
     DOWN = "down"  # has failed for long
+    DEGRADED = "degraded"  # broke the rule that told its entries apart
 
 
 @dataclass(frozen=True, slots=True)

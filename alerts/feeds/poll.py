@@ -163,6 +163,7 @@ class Poller:
                 now=self.clock(),
                 obey_robots=feed.obey_robots,
                 known_page=feed.is_page,
+                past_caches=feed.is_hastened,
             )
             if isinstance(page, NotModified) or page.body_hash == feed.body_hash:
                 return Unchanged(page.validators, page.moved_to)
@@ -191,7 +192,11 @@ class Poller:
             return ""
         try:
             page = await self.fetcher.get(
-                url, now=self.clock(), obey_robots=feed.obey_robots, known_page=feed.is_page
+                url,
+                now=self.clock(),
+                obey_robots=feed.obey_robots,
+                known_page=feed.is_page,
+                beside=feed.url,
             )
             if not isinstance(page, Page):
                 return ""

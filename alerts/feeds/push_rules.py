@@ -93,7 +93,7 @@ def renewal(length: timedelta, random: Random) -> timedelta:
 
 def backoff(failures: int, random: Random) -> timedelta:
     """Gives how long a hub is left alone after so many requests in vain."""
-    wait = _FIRST_BACKOFF * _BACKOFF_FACTOR ** min(max(failures - 1, 0), _MOST_STEPS)
+    wait: timedelta = _FIRST_BACKOFF * _BACKOFF_FACTOR ** min(max(failures - 1, 0), _MOST_STEPS)
     return min(wait, _LONGEST_BACKOFF) * random.uniform(1 - _JITTER, 1 + _JITTER)
 
 

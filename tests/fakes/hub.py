@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import aiohttp
 from aiohttp import web
@@ -76,7 +77,7 @@ class Hub:
 
     async def asks(self, callback: str, **words: str) -> Answer:
         """Calls a callback with `hub.` words; `lease_seconds="60"` is sent as `hub.lease_seconds=60`."""
-        return await self._call("GET", callback, params={f"hub.{name}": word for name, word in words.items()})
+        return await self.call("GET", callback, params={f"hub.{name}": word for name, word in words.items()})
 
     async def push(
         self,
@@ -95,7 +96,7 @@ class Hub:
         headers = {"Content-Type": "application/atom+xml", "Link": link}
         if signature:
             headers["X-Hub-Signature"] = signature
-        return await self._call("POST", callback, data=body, headers=headers)
+        return await self.call("POST", callback, data=BytesIO(body), headers=headers)
 
     async def _answer(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
@@ -138,7 +139,7 @@ class Hub:
         self.answers.append(answer)
         self.changed.set()
 
-    async def _call(self, verb: str, callback: str, **given: object) -> Answer:
+    async def call(self, verb: str, callback: str, **given: object) -> Answer:
         assert self._client is not None, "serving"
         async with self._client.request(verb, callback, allow_redirects=False, **given) as response:  # type: ignore[arg-type]  # aiohttp's own names, at the calls
             return Answer(response.status, await response.text(), response.content_type)
