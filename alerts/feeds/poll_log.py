@@ -11,6 +11,8 @@ _EVENTS = {
     Kind.HELD: "entry_held",
     Kind.EDITED: "entry_edited",
     Kind.KEY_EVENT: "entry_key_event",
+    Kind.WITHDRAWN: "entry_withdrawn",
+    Kind.RESTORED: "entry_restored",
 }
 
 
@@ -54,3 +56,5 @@ def _tell_turn(feed: str, turn: Turn) -> None:
             log.warning("feed_is_taken", feed=feed, reason=turn.why)
         case TurnKind.DOWN:
             log.warning("feed_down", feed=feed, reason=turn.why)
+        case TurnKind.DEGRADED:
+            log.warning("feed_degraded", feed=feed, reason=turn.why)

@@ -137,6 +137,8 @@ def _store_window(session: Session, feed: Feed, due: DueFeed, window: Window, no
     push_store.noted(session, due.id, window.hub, window.topic_url, now)
     items = apply(session, feed, decision, now)
     found = _turns_of_window(session, feed, window, now, has_news=decision.changes)
+    if decision.degraded:
+        found += (Turn(TurnKind.DEGRADED, decision.degraded),)
     return PollResult(feed.name, Verdict.POLLED, items=items, held=held, turns=found)
 
 

@@ -61,7 +61,6 @@ def go_on_at(session: Session, feed: Feed, successor: str, now: datetime) -> tup
     feed.etag = feed.last_modified = feed.body_hash = feed.continues_at = ""
     feed.coverage_end = feed.ended_at = feed.read_whole_at = None
     feed.followed_at = now  # what stood there before is history, not news
-    feed.followed_at = now
     feed.changed_at = now  # live again, however quiet the old page was
     return (Turn(TurnKind.CONTINUES, "its page names the one it continues on"),)
 

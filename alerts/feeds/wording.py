@@ -25,12 +25,12 @@ _HIDDEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-
 _LINK = re.compile(r"https?://[^\s<>\"')\]]+", re.IGNORECASE)
 _PICTURE = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|svg|mp4|m3u8)$", re.IGNORECASE)
 # "19:02(IST) Ferry late", "7.05pm BST: ...", "14:35 Uhr | ..."; but "10:15 ferry is cancelled" is news.
-_ZONE = r"\(?(?:[A-Z]{2,5}|(?:UTC|GMT)[+-]\d{1,2})\)?"
+_ZONE = r"(?:\([A-Z]{2,5}\)|(?:UTC|GMT)[+-]\d{1,2}|[A-Z]{2,4}T|UTC|MEZ|MESZ|MSK|WIB)"
 _CLOCK = re.compile(
-    rf"^\W*\d{{1,2}}[:.h]\d{{2}}(?::\d{{2}})?"
-    rf"(?:\s?(?:[ap]\.?m\.?|Uhr|h)\b\.?(?:\s?{_ZONE}(?!\w))?|\s?{_ZONE}(?!\w)|(?=\s*(?:[|:\u2013\u2014]|-\s|$)))"
+    rf"^\W*\d{{1,2}}[:.h]\d{{2}}(?::\d{{2}})?\]?"
+    rf"(?:\s?(?i:[ap]\.?m|uhr|h)\b\.?(?:\s?{_ZONE}(?!\w))?|\s?{_ZONE}(?!\w)|(?=\s*(?:[|:\u2013\u2014]|-\s|$)))"
     r"\s*[-|:\u2013\u2014]?\s*",
-    re.IGNORECASE | re.MULTILINE,
+    re.MULTILINE,
 )
 _COUNTED = (
     r"views?|reads?|comments?|shares?|likes?|reactions?|retweets?|reposts?|replies|reply|followers?|votes?|"

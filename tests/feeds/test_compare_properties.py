@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ def redated(entries: Sequence[FeedEntry], data: st.DataObject) -> list[FeedEntry
     """Times made anew at this build: all one, each moved, or gone."""
     later = START + timedelta(days=1)
     how = data.draw(st.sampled_from(["one", "moved", "gone"]))
-    times = {
+    times: dict[str, Callable[[int], datetime | None]] = {
         "one": lambda _: later,
         "moved": lambda place: later - timedelta(minutes=place),
         "gone": lambda _: None,
@@ -86,8 +87,8 @@ CHANGES: st.SearchStrategy[Change] = st.sampled_from(
 
 def blog(count: int, shape: str) -> list[FeedEntry]:
     """Posts 1 to `count`, newest first, told apart by ids, by addresses or by nothing but words."""
-    bare = {"ids": {}, "urls": {"key": None}, "words": {"key": None, "url": ""}}[shape]
-    return [entry(number, **bare) for number in range(count, 0, -1)]
+    bare: dict[str, dict[str, Any]] = {"ids": {}, "urls": {"key": None}, "words": {"key": None, "url": ""}}
+    return [entry(number, **bare[shape]) for number in range(count, 0, -1)]
 
 
 SHAPES = st.sampled_from(["ids", "urls", "words"])
@@ -166,13 +167,13 @@ def test_positions_are_found_out_from_whichever_end_they_count(size: int, arrive
 
     def shown(newest: int, shift: int) -> ParsedFeed:
         numbers = range(newest, newest - size, -1)
-        ids = {
+        ids: dict[str, Callable[[int], int]] = {
             "top": lambda place: place + 1,
             "bottom": lambda place: size - place,
             "shifting": lambda place: 100 + place + shift,
-        }[end]
+        }
         return window(
-            *(entry(number, key=f"post{ids(place)}", url="") for place, number in enumerate(numbers))
+            *(entry(number, key=f"post{ids[end](place)}", url="") for place, number in enumerate(numbers))
         )
 
     assume(arrived < size)

@@ -3,18 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
+from structlog.testing import capture_logs
 
 from alerts.db import Database
+from alerts.feeds.claims import claim_due
 from alerts.feeds.entry_store import apply, compare
+from alerts.feeds.fetch import Validators
 from alerts.feeds.formats import ParsedFeed
 from alerts.feeds.identity import sight
-from alerts.feeds.outcomes import Kind, PollItem
+from alerts.feeds.outcomes import Kind, PollItem, TurnKind, Window
+from alerts.feeds.poll_log import tell
 from alerts.feeds.recall import known
+from alerts.feeds.store import store
 from alerts.models import Alert, AlertState, Audit, Entry, EntryAlias, Feed
 from build import NOW, a_feed, a_topic
 from fakes.blog import URL, entry, newest_first, window
@@ -88,12 +94,12 @@ def test_an_id_that_another_story_uses_leads_to_that_one(desk: Desk) -> None:
     assert (Kind.NEW, story.title) in desk.sees(window(story, entry(3), entry(1)))
     assert desk.sees(window(story, entry(3), entry(1))) == []
     assert desk.sees(newest_first(3)) == [], "an edge still shows the old story"
-    assert len(desk.read(sa.select(Entry.key))) == 4
+    assert len(desk.read(sa.select(col(Entry.key)))) == 4
 
 
 def test_the_last_window_is_kept_in_its_order(desk: Desk) -> None:
     desk.sees(newest_first(8))
-    ids = dict(zip(desk.read(sa.select(Entry.key)), desk.read(sa.select(Entry.id)), strict=True))
+    ids = dict(zip(desk.read(sa.select(col(Entry.key))), desk.read(sa.select(col(Entry.id))), strict=True))
     assert desk.feed.last_window == [ids[f"post-{number}x"] for number in range(8, 0, -1)]
     desk.sees(window())
     assert len(desk.feed.last_window) == 8
@@ -111,7 +117,7 @@ def test_the_rules_health_is_stored_and_its_fall_is_audited(desk: Desk) -> None:
         )
     assert desk.feed.identity == "text"
     assert desk.feed.identity_health.startswith("degraded: known texts come under new keys")
-    assert desk.read(sa.select(Audit.action)) == ["feed.degrade"]
+    assert desk.read(sa.select(col(Audit.action))) == ["feed.degrade"]
 
 
 # Taken back
@@ -123,19 +129,19 @@ def test_a_held_alert_of_a_withdrawn_entry_is_cancelled(db: Database) -> None:
     assert desk.sees(newest_first(3)) == [(Kind.NEW, entry(3).title)]
     gone = replace(newest_first(2), withdrawn=("post-3x",))
     assert desk.sees(gone) == [(Kind.WITHDRAWN, entry(3).title)]
-    assert desk.read(sa.select(Alert.state)) == [AlertState.CANCELLED]
-    assert desk.read(sa.select(Alert.state_reason)) == ["withdrawn by its publisher"]
+    assert desk.read(sa.select(col(Alert.state))) == [AlertState.CANCELLED]
+    assert desk.read(sa.select(col(Alert.state_reason))) == ["withdrawn by its publisher"]
     assert desk.sees(gone) == []
     assert desk.sees(newest_first(3)) == [(Kind.RESTORED, entry(3).title)]
-    assert desk.read(sa.select(Alert.state)) == [AlertState.CANCELLED]
+    assert desk.read(sa.select(col(Alert.state))) == [AlertState.CANCELLED]
 
 
 def test_an_alert_that_went_out_is_not_cancelled(desk: Desk) -> None:
     desk.sees(newest_first(2))
     desk.sees(newest_first(3))
     desk.sees(replace(newest_first(2), withdrawn=("post-3x",)))
-    assert desk.read(sa.select(Alert.state)) == [AlertState.RELEASED]
-    assert desk.read(sa.select(Entry.withdrawn_at).where(col(Entry.key) == "post-3x")) == [desk.now]
+    assert desk.read(sa.select(col(Alert.state))) == [AlertState.RELEASED]
+    assert desk.read(sa.select(col(Entry.withdrawn_at)).where(col(Entry.key) == "post-3x")) == [desk.now]
 
 
 # A page that goes on elsewhere
@@ -190,3 +196,23 @@ def test_texts_are_read_only_where_they_decide(desk: Desk, shown: ParsedFeed) ->
         found = known(session, feed, [sight(each) for each in shown.entries])
     has_unknown = any(each.title == entry(9).title for each in shown.entries)
     assert all(bool(each.text) is has_unknown for each in found.entries.values())
+
+
+# Through the poll
+
+
+def test_the_operator_is_told_when_a_rule_is_given_up(db: Database) -> None:
+    desk = Desk(db, next_poll_at=NOW)
+    ids_by_place = [entry(number, key=f"live-{4 - number}x", url="") for number in (3, 2, 1)]
+    desk.sees(window(*ids_by_place))
+    moved = [entry(number, key=f"live-{5 - number}x", url="") for number in (4, 3, 2, 1)]
+    with db.begin() as session:
+        due = claim_due(session, desk.now + MINUTE, 1, MINUTE)[0]
+    with db.begin() as session:
+        outcome = Window(window(*moved), Validators(), "hash")
+        result = store(session, due, outcome, desk.now + MINUTE, Random(1))
+    assert [turn.kind for turn in result.turns] == [TurnKind.DEGRADED]
+    assert "moved to other keys" in result.turns[0].why
+    with capture_logs() as logged:
+        tell(result)
+    assert [line["log_level"] for line in logged if line["event"] == "feed_degraded"] == ["warning"]
