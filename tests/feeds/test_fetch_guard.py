@@ -61,6 +61,15 @@ async def test_a_feed_of_this_machine_needs_no_setting(web: HostileSite) -> None
         assert await body_of(fetcher, web.url("/old")) == NEWS
 
 
+async def test_what_a_page_names_is_not_the_operators_word(web: HostileSite) -> None:
+    async with Fetcher("alerts-test/1", LIMITS) as fetcher:
+        with pytest.raises(FetchFailed, match=REFUSED):
+            await fetcher.get(web.url("/live"), now=NOW, obey_robots=False, beside="https://news.example/live")
+        page = await fetcher.get(web.url("/live"), now=NOW, obey_robots=False, beside=web.url("/day-1"))
+        assert isinstance(page, Page)
+    assert len(web.asked) == 1
+
+
 async def test_a_feed_of_this_machine_reaches_no_other_port_of_it(web: HostileSite) -> None:
     async with hostile_site() as inner, Fetcher("alerts-test/1", LIMITS) as fetcher:
         web.answers("/old", f"Location: {inner.url('/live')}", status="302 Found")
