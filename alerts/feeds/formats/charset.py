@@ -43,6 +43,9 @@ _MEANT = {
     "big5": "big5hkscs",
 }
 _ALIASES = {"x-sjis": "cp932", "x-gbk": "gb18030", "x-euc-jp": "euc_jp", "ks_c_5601-1987": "cp949"}
+# UTF-16 and its like, which no name in ASCII can be in; ASCII, which says nothing of the bytes beyond it; and
+# what Python calls an encoding.
+_NO_CLAIM = ("utf-16", "utf-32", "utf-7", "ascii", "idna", "punycode", "unicode_escape", "raw_unicode_escape")
 _MULTIBYTE = {"gb18030", "cp932", "euc_jp", "iso2022_jp", "cp949", "big5hkscs"}
 _LONG_SEQUENCE = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
 _CONVINCING = 4  # characters of three bytes: no other encoding makes so many of them by chance
@@ -51,6 +54,10 @@ _TWICE_ENCODED = re.compile("[\u00c2-\u00ef][\u0080-\u00bf\u0152-\u2122]")
 
 def decode(body: bytes, content_type: str = "") -> str:
     """Gives the text of any bytes; what no encoding explains becomes U+FFFD."""
+    return _encoded_once(_decoded(body, content_type))
+
+
+def _decoded(body: bytes, content_type: str) -> str:
     for mark, encoding in _BOMS:
         if body.startswith(mark):
             marked = _past(body, mark)
@@ -76,9 +83,9 @@ def _by_claims(body: bytes, content_type: str) -> str:
     for codec in _claims(body, content_type):
         text = _utf8(body) if codec == "utf-8" or _is_utf8_rather(body, codec) else _strict(body, codec)
         if text is not None:
-            return _encoded_once(text) if codec == "utf-8" else text
+            return text
     text = _utf8(body)
-    return guess(body) if text is None else _encoded_once(text)
+    return guess(body) if text is None else text
 
 
 def _claims(body: bytes, content_type: str) -> Iterator[str]:
@@ -91,18 +98,14 @@ def _claims(body: bytes, content_type: str) -> Iterator[str]:
 
 
 def _codec(label: str) -> Iterator[str]:
-    """Gives the codec that a publisher means by a name; nothing for what is none.
-
-    A name that could be read as ASCII was not written in UTF-16, whatever it says; and one that says ASCII
-    says nothing of the bytes beyond it.
-    """
+    """Gives the codec that a publisher means by a name; nothing for what is none, or cannot be true."""
     label = _ALIASES.get(label.lower(), label)
     try:
         name = codecs.lookup(label).name
-        b"".decode(name)  # "hex" and "zip" are codecs too
+        b"<".decode(name)  # "hex" and "zip" are codecs too
     except (LookupError, ValueError):
         return
-    if not name.startswith(("utf-16", "utf-32", "utf-7", "ascii")):
+    if not name.startswith(_NO_CLAIM):
         yield _MEANT.get(name, name)
 
 

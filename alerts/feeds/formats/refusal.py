@@ -35,7 +35,7 @@ _ROOTS = {
 
 def why_not(source: Source) -> str:
     """Gives one line for a person on what a document is, that is no feed, and what to do."""
-    if not source.body.strip(b"\0\t\r\n ") or not source.text.strip():
+    if not source.text.strip("\0\t\r\n "):
         return "This is no feed: the answer is empty. Look at the address in a browser, and try again later."
     if file := next((named for magic, named in _MAGIC if source.body.startswith(magic)), ""):
         return f"This is no feed but {file}. Add the address of a live blog's page or of a feed."

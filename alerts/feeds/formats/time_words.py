@@ -22,7 +22,7 @@ _MONTHS = {
             "may mai maj mag mei kvet маи мая тра μαι",
             "jun giu juin cze июн чер ιουν ιον haz",
             "jul lug juil lip июл лип ιουλ ιολ tem",
-            "aug ago aou sie srp авг сер αυγ",
+            "aug agu ago aou sie srp авг сер αυγ",
             "sep set sze wrz zar сен вер σεπ eyl",
             "oct okt ott out paz rij окт жов οκτ eki",
             "nov lis ноя лис νοε kas",

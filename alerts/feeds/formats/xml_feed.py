@@ -18,6 +18,7 @@ _ALTERNATE = {"", "alternate", "http://www.iana.org/assignments/relation/alterna
 _PAGES = {"", "text/html", "application/xhtml+xml", "html"}
 # An address with the name in brackets behind it, as RSS has it, or before it, as mail has it.
 _MAILBOX = re.compile(r"(?:mailto:)?\S+@\S+\s*\(([^()]+)\)|([^<>]+?)\s*[<(]\S+@[^\s<>()]+[>)]")
+_LONGEST_NAME = 300  # characters
 _PERIODS = {
     "hourly": timedelta(hours=1),
     "daily": timedelta(days=1),
@@ -142,7 +143,8 @@ def names(written: Sequence[str]) -> str:
 
 
 def _name(written: str) -> str:
-    match = _MAILBOX.fullmatch(written.strip())
+    written = written.strip()[:_LONGEST_NAME]
+    match = _MAILBOX.fullmatch(written)
     return one_line(match[1] or match[2] if match else written)
 
 

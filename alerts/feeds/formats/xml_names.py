@@ -6,11 +6,11 @@ from collections.abc import Mapping
 # RSS has no namespace of its own; these are the ones it was given.
 _RSS = re.compile(
     r"https?://(?:backend\.userland\.com/rss|blogs\.law\.harvard\.edu/tech/rss|cyber\.law\.harvard\.edu/rss"
-    r"|purl\.org/rss/(?:1\.0|2\.0|0\.9\w*)?$|purl\.org/net/rss1\.1"
+    r"|purl\.org/rss/(?:1\.0|2\.0|0\.9\w*)?/?$|purl\.org/net/rss1\.1"
     r"|(?:my|channel)\.netscape\.com/rdf/simple/0\.9|(?:www\.)?rssboard\.org/rss)"
 )
 _ATOM = re.compile(
-    r"https?://(?:(?:www\.)?w3\.org/2005/atom|purl\.org/atom|purl\.org/pie|purl\.org/echo|example\.com/necho"
+    r"https?://(?:(?:www\.)?w3\.org/2005/atom|purl\.org/atom/ns|purl\.org/pie|purl\.org/echo|example\.com/necho"
     r"|example\.com/newformat)|uri/of/echo/namespace"
 )
 # By address without scheme, www., letter case, a slash or # at its end, as they are written wrongly so.

@@ -70,10 +70,12 @@ def _special(document: str, start: int) -> tuple[str, int]:
     Comments, instructions and document types are nothing. A sign that begins no markup is itself.
     """
     for opening, closing in _SPECIALS:
-        if document[start : start + len(opening)].upper() == opening:
-            end = document.find(closing, start + len(opening))
-            text = document[start + len(opening) : end if end >= 0 else None] if opening == _CDATA else ""
-            return text, end + len(closing) if end >= 0 else len(document)
+        after = start + len(opening)
+        if document[start:after].upper() == opening:
+            end = document.find(closing, after)
+            text = document[after : end if end >= 0 else None] if opening == _CDATA else ""
+            # One section in another is the same text wrapped twice.
+            return text.replace(_CDATA, ""), end + len(closing) if end >= 0 else len(document)
     return "<", start + 1
 
 
