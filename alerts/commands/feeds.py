@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alerts.config import PollingConfig
     from alerts.feeds.check import CheckReport
     from alerts.feeds.formats import ParsedFeed
+    from alerts.feeds.push_store import PushView
 
 app = typer.Typer(no_args_is_help=True, help="The live blogs that are watched.")
 
@@ -61,6 +62,16 @@ def add(
     key_word: Annotated[
         list[str] | None, typer.Option(help="An entry with this word is a key event; may be repeated.")
     ] = None,
+    ignore_robots: Annotated[
+        bool, typer.Option("--ignore-robots", help="Fetch the page though its site's robots.txt says no.")
+    ] = False,
+    no_push: Annotated[
+        bool, typer.Option("--no-push", help="Only poll, whatever hub the feed names.")
+    ] = False,
+    no_follow: Annotated[
+        bool,
+        typer.Option("--no-follow", help="Stay on this page, also when it says that it goes on elsewhere."),
+    ] = False,
 ) -> None:
     """Add a feed. What it holds already is known, not news: mail begins with the next entry."""
     from alerts.feeds import catalog
@@ -74,6 +85,9 @@ def add(
         approval=approval,
         flood_limit=flood_limit,
         key_words=tuple(key_word or ()),
+        obey_robots=not ignore_robots,
+        use_push=not no_push,
+        follow_moves=not no_follow,
     )
     with front(context).transaction() as session:
         catalog.add(session, draft, by(), now())
@@ -82,20 +96,30 @@ def add(
 
 @app.command("list")
 def list_(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the feeds."""
+    """List the feeds: how each fares, when it is polled next, and why then."""
     from alerts.feeds import catalog
+    from alerts.feeds.schedule import words
 
     with front(context).transaction() as session:
         found = catalog.list_feeds(session)
     if as_json:
         say_json(found)
         return
+    at = now()
     rows = [
-        (each.draft.name, each.state, each.entries, each.polled_at, each.last_error or each.draft.url)
+        (
+            each.draft.name,
+            each.state,
+            each.health,
+            each.changed_at and f"{words(at - each.changed_at)} ago",
+            each.next_poll_at
+            and (f"in {words(each.next_poll_at - at)}" if each.next_poll_at > at else "now"),
+            each.needs or each.last_error or each.poll_reason,
+        )
         for each in found
     ]
     say_table(
-        ("feed", "state", "entries", "polled", "url, or the last error"),
+        ("feed", "state", "health", "changed", "next poll", "why"),
         rows,
         empty="No feeds yet: `alerts feeds add URL`, or declare them in config.toml.",
     )
@@ -117,18 +141,30 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
             ("feed", policy.name),
             ("title", found.title),
             ("url", policy.url),
+            ("polled at", found.url if found.url != policy.url else ""),
             ("state", f"{found.state} ({found.state_reason})" if found.state_reason else found.state),
             ("declared in config.toml", found.from_config),
             ("format", found.format),
             ("entries", found.entries),
             ("entries held", found.held_entries),
             ("told apart by", found.identity and f"{found.identity} ({found.identity_health})"),
+            ("health", found.health),
+            ("look at", found.needs),
+            ("followed", found.is_followed),
             ("polled", found.polled_at),
+            ("read whole", found.read_whole_at),
             ("changed", found.changed_at),
             ("next poll", found.next_poll_at),
+            ("because", found.poll_reason),
             ("failures in a row", found.failures),
+            ("failing since", found.failing_since),
             ("last error", found.last_error),
-            ("coverage ended", found.coverage_end),
+            *_push_facts(found.push),
+            ("coverage to", found.coverage_end),
+            ("ended", found.ended_at),
+            ("continues at", found.continues_at),
+            ("moves to", found.moved_to and f"{found.moved_to} (seen {found.moved_seen} times in a row)"),
+            ("publisher asks for", found.refresh),
             ("interval", policy.interval),
             ("time to live", policy.ttl),
             ("hold", policy.hold),
@@ -136,6 +172,9 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
             ("in doubt", policy.in_doubt),
             ("flood limit", policy.flood_limit),
             ("key words", policy.key_words),
+            ("obeys robots.txt", policy.obey_robots),
+            ("takes pushes", policy.use_push),
+            ("follows moves", policy.follow_moves),
         ]
     )
 
@@ -151,8 +190,18 @@ def pause(context: typer.Context, name: Name) -> None:
 
 
 @app.command()
+def poll(context: typer.Context, name: Name) -> None:
+    """Have a feed polled at once by the daemon, and its page read whole."""
+    from alerts.feeds import catalog
+
+    with front(context).transaction() as session:
+        catalog.poll_now(session, name, by(), now())
+    say(f"The feed {name} is due now.")
+
+
+@app.command()
 def resume(context: typer.Context, name: Name) -> None:
-    """Poll a paused feed again."""
+    """Poll a feed again that was paused, gone or resting."""
     from alerts.feeds import catalog
 
     with front(context).transaction() as session:
@@ -186,6 +235,21 @@ def remove(context: typer.Context, name: Name) -> None:
         if is_gone
         else f"The feed {name} is paused; its rows stay, because mails carried its entries."
     )
+
+
+def _push_facts(push: "PushView | None") -> "list[tuple[str, object]]":
+    if push is None:
+        return []
+    return [
+        ("push", push.state),
+        ("hub", push.hub),
+        ("topic", push.topic),
+        ("pushes until", push.lease_until),
+        ("last push", push.pushed_at),
+        ("pushes discarded", push.discarded or ""),
+        ("push error", push.last_error),
+        ("hub is asked again", push.next_request_at),
+    ]
 
 
 def _name_from(url: str) -> str:

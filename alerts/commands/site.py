@@ -49,14 +49,22 @@ def status(
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many alerts.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show the newest alerts, and how many mails of each are in which state."""
+    """Show how the feeds stand, and the newest alerts with how many mails of each are in which state.
+
+    JSON has the alerts alone: `alerts feeds list --json` has the feeds.
+    """
     from alerts.ops import status as ops
 
     with front(context).transaction() as session:
-        found = ops.newest(session, limit)
+        found, feeds = ops.newest(session, limit), ops.feeds(session)
     if as_json:
         say_json(found)
         return
+    counts = ", ".join(f"{count} {state}" for state, count in feeds.states.items())
+    say(f"Feeds: {counts or 'none yet'}.")
+    for name, need in feeds.needs.items():
+        say(f"  look at {name}: {need}")
+    say("")
     rows = [
         (
             each.id,

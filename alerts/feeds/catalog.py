@@ -3,60 +3,36 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from alerts.dispatch.announce import announce_entry
 from alerts.errors import Conflict, NotFound, Refused
+from alerts.feeds import push_store
 from alerts.feeds.formats.source import is_web
-from alerts.models import AlertEntry, Audit, Entry, EntryAlias, EntryRevision, Feed, FeedState, InDoubt
+from alerts.feeds.outcomes import POLLED_STATES
+from alerts.feeds.views import FeedDraft, FeedView, all_views, draft_of, entry_counts, view_of
+from alerts.models import AlertEntry, Audit, Entry, EntryAlias, EntryRevision, Feed, FeedState
+
+__all__ = [
+    "Declared",
+    "FeedDraft",
+    "FeedView",
+    "add",
+    "declare",
+    "list_feeds",
+    "pause",
+    "poll_now",
+    "release",
+    "remove",
+    "resume",
+    "show",
+]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _VANISHED = "no longer declared in config.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class FeedDraft:
-    """A feed as a person writes it; the policy is told in docs/reference."""
-
-    name: str
-    url: str
-    interval: timedelta = timedelta(seconds=20)
-    ttl: timedelta = timedelta(hours=1)
-    hold: timedelta = timedelta(0)
-    approval: bool = False
-    in_doubt: str = InDoubt.RESEND
-    flood_limit: int = 20
-    key_words: tuple[str, ...] = ()
-    obey_robots: bool = True
-    use_push: bool = True
-    follow_moves: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class FeedView:
-    """A feed as it stands; `identity` is the rule that tells its entries apart, with its health."""
-
-    id: int
-    draft: FeedDraft
-    title: str
-    state: str
-    state_reason: str
-    from_config: bool
-    format: str
-    identity: str
-    identity_health: str
-    entries: int
-    held_entries: int
-    baselined_at: datetime | None
-    next_poll_at: datetime
-    polled_at: datetime | None
-    changed_at: datetime | None
-    coverage_end: datetime | None
-    failures: int
-    last_error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +53,8 @@ def add(session: Session, draft: FeedDraft, by: str, now: datetime) -> int:
     if _find(session, draft.name) is not None:
         raise Conflict(f"There is a feed {draft.name} already: choose another name.")
     feed = Feed(name=draft.name, url=draft.url, next_poll_at=now, created_at=now)
-    _write(feed, draft)
+    _write(feed, draft, now)
+    feed.poll_reason = f"added by {by}"
     session.add(feed)
     session.flush()
     _audit(session, "feed.add", draft.name, by, now)
@@ -86,13 +63,12 @@ def add(session: Session, draft: FeedDraft, by: str, now: datetime) -> int:
 
 def list_feeds(session: Session) -> list[FeedView]:
     """Gives every feed, by name."""
-    counts = _counts(session)
-    return [_view(feed, counts) for feed in session.exec(select(Feed).order_by(col(Feed.name))).all()]
+    return all_views(session)
 
 
 def show(session: Session, name: str) -> FeedView:
     """Gives one feed."""
-    return _view(_feed(session, name), _counts(session))
+    return view_of(_feed(session, name), entry_counts(session), push_store.views(session))
 
 
 def pause(session: Session, name: str, by: str, now: datetime) -> None:
@@ -106,12 +82,23 @@ def pause(session: Session, name: str, by: str, now: datetime) -> None:
 
 
 def resume(session: Session, name: str, by: str, now: datetime) -> None:
-    """Polls a paused feed, or one that was gone, again, at once; entries that waited for a person still do."""
+    """Polls a feed again that was paused, gone or resting, at once; entries that waited for a person still do."""
     feed = _feed(session, name)
-    if feed.state in {FeedState.ACTIVE, FeedState.HELD}:
+    if feed.state in POLLED_STATES:
         return
-    _restart(session, feed, now)
+    _restart(session, feed, f"resumed by {by}", now)
     _audit(session, "feed.resume", name, by, now)
+
+
+def poll_now(session: Session, name: str, by: str, now: datetime) -> None:
+    """Makes a feed due at once, and its page be read whole; raises Conflict for one that is not polled."""
+    feed = _feed(session, name)
+    if feed.state not in POLLED_STATES:
+        raise Conflict(f"The feed {name} is {feed.state}: `alerts feeds resume {name}` polls it again.")
+    feed.next_poll_at, feed.poll_reason = now, f"asked for by {by}"
+    _forget_answers(feed)
+    session.add(feed)
+    _audit(session, "feed.poll", name, by, now)
 
 
 def remove(session: Session, name: str, by: str, now: datetime) -> bool:
@@ -177,7 +164,8 @@ def declare(session: Session, drafts: Sequence[FeedDraft], now: datetime) -> Dec
     it is declared again it is polled again.
     """
     by = "config.toml"
-    known = {feed.name: feed for feed in session.exec(select(Feed).with_for_update()).all()}
+    rows = session.exec(select(Feed).order_by(col(Feed.id)).with_for_update()).all()
+    known = {feed.name: feed for feed in rows}
     declared = {draft.name for draft in drafts}
     paused = [name for name, feed in known.items() if feed.from_config and name not in declared]
     for name in paused:
@@ -191,11 +179,14 @@ def declare(session: Session, drafts: Sequence[FeedDraft], now: datetime) -> Dec
             add(session, draft, by, now)
             _feed(session, draft.name).from_config = True
             added.append(draft.name)
-        elif not feed.from_config or _draft(feed) != draft:
+        elif not feed.from_config or draft_of(feed) != draft:
             _check(session, draft)
-            _write(feed, draft)
+            was_slower = feed.interval > draft.interval
+            _write(feed, draft, now)
             if feed.state_reason == _VANISHED:
-                _restart(session, feed, now)
+                _restart(session, feed, "declared again", now)
+            elif was_slower:
+                feed.next_poll_at, feed.poll_reason = min(feed.next_poll_at, now), "its interval was changed"
             feed.from_config = True
             _audit(session, "feed.change", draft.name, by, now)
             changed.append(draft.name)
@@ -208,22 +199,28 @@ def _check(session: Session, draft: FeedDraft) -> None:
         raise Refused(f"{draft.name!r} is no name: write small letters, digits and dashes, 63 at most.")
     if not is_web(draft.url):
         raise Refused(f"The URL of feed {draft.name} is none: write it in full, from http:// or https:// on.")
-    other = session.exec(select(Feed.name).where(Feed.url == draft.url, Feed.name != draft.name)).first()
+    is_same = sa.or_(col(Feed.url) == draft.url, col(Feed.given_url) == draft.url)
+    other = session.exec(select(Feed.name).where(is_same, Feed.name != draft.name)).first()
     if other is not None:
         raise Conflict(f"The feed {other} polls this URL already.")
 
 
-def _write(feed: Feed, draft: FeedDraft) -> None:
-    if feed.url != draft.url:
+def _write(feed: Feed, draft: FeedDraft, now: datetime) -> None:
+    """Writes what a person wants. A URL that stands as it was written before undoes no move."""
+    url = feed.url if draft.url == feed.given_url else draft.url
+    if feed.url != url:
+        feed.given_url = feed.moved_to = feed.continues_at = ""
+        feed.moved_seen, feed.moved_since, feed.ended_at = 0, None, None
+        feed.next_poll_at, feed.poll_reason = now, "its URL was changed"
         _forget_answers(feed)
+    elif draft.url == feed.url:
+        feed.given_url = ""
+    if draft.use_push and not feed.use_push:
+        _forget_answers(feed)  # the next window says which hub it is
     for field in fields(FeedDraft):
         value = getattr(draft, field.name)
         setattr(feed, field.name, list(value) if isinstance(value, tuple) else value)
-
-
-def _draft(feed: Feed) -> FeedDraft:
-    values = {field.name: getattr(feed, field.name) for field in fields(FeedDraft)}
-    return FeedDraft(**values | {"key_words": tuple(feed.key_words)})
+    feed.url = url
 
 
 def _stop(feed: Feed, reason: str) -> None:
@@ -231,13 +228,14 @@ def _stop(feed: Feed, reason: str) -> None:
     feed.leased_by, feed.leased_until = "", None
 
 
-def _restart(session: Session, feed: Feed, now: datetime) -> None:
+def _restart(session: Session, feed: Feed, why: str, now: datetime) -> None:
     waits = session.exec(
         select(Entry.id).where(Entry.feed_id == feed.id, col(Entry.is_held)).limit(1)
     ).first()
     feed.state = FeedState.ACTIVE if waits is None else FeedState.HELD
     feed.state_reason = "" if waits is None else "entries from before the pause wait for a person"
-    feed.failures, feed.last_error, feed.next_poll_at = 0, "", now
+    feed.failures, feed.failing_since, feed.last_error, feed.ended_at = 0, None, "", None
+    feed.next_poll_at, feed.poll_reason = now, why
     _forget_answers(feed)
     session.add(feed)
 
@@ -245,6 +243,7 @@ def _restart(session: Session, feed: Feed, now: datetime) -> None:
 def _forget_answers(feed: Feed) -> None:
     """Makes the next poll read the page whole, also when the server would say that nothing changed."""
     feed.etag = feed.last_modified = feed.body_hash = ""
+    feed.read_whole_at = None
     feed.leased_by, feed.leased_until = "", None  # the result of a poll under way is thrown away
 
 
@@ -257,39 +256,6 @@ def _feed(session: Session, name: str) -> Feed:
     if feed is None:
         raise NotFound(f"There is no feed {name}: `alerts feeds list` names those there are.")
     return feed
-
-
-def _counts(session: Session) -> dict[int, tuple[int, int]]:
-    """Gives each feed's entries, and those that wait for a person."""
-    waiting = sa.func.sum(sa.case((col(Entry.is_held), 1), else_=0))
-    rows = session.execute(
-        sa.select(col(Entry.feed_id), sa.func.count(), waiting).group_by(col(Entry.feed_id))
-    )
-    return {feed_id: (entries, int(held)) for feed_id, entries, held in rows}
-
-
-def _view(feed: Feed, counts: dict[int, tuple[int, int]]) -> FeedView:
-    entries, held = counts.get(_id(feed), (0, 0))
-    return FeedView(
-        id=_id(feed),
-        draft=_draft(feed),
-        title=feed.title,
-        state=feed.state,
-        state_reason=feed.state_reason,
-        from_config=feed.from_config,
-        format=feed.format,
-        identity=feed.identity,
-        identity_health=feed.identity_health,
-        entries=entries,
-        held_entries=held,
-        baselined_at=feed.baselined_at,
-        next_poll_at=feed.next_poll_at,
-        polled_at=feed.polled_at,
-        changed_at=feed.changed_at,
-        coverage_end=feed.coverage_end,
-        failures=feed.failures,
-        last_error=feed.last_error,
-    )
 
 
 def _id(feed: Feed) -> int:

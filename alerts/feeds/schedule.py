@@ -118,7 +118,7 @@ def words(length: timedelta) -> str:
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:g} s"
+    return f"{seconds:.0f} s"
 
 
 def _without_failures(facts: Facts, now: datetime, rhythm: Rhythm) -> Next:

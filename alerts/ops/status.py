@@ -1,5 +1,6 @@
-"""How the newest alerts stand."""
+"""How the newest alerts stand, and the feeds."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +8,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.models import Alert, AlertEntry, AlertState, Delivery, EntryRevision
+from alerts.feeds.views import all_views
+from alerts.models import Alert, AlertEntry, AlertState, Delivery, EntryRevision, FeedState
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,28 @@ class AlertStatus:
     last_accepted_at: datetime | None
     done_at: datetime | None
     deliveries: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedsStatus:
+    """How many feeds are in which state, and what a person should look at, by the feed's name."""
+
+    states: Mapping[str, int]
+    needs: Mapping[str, str]
+
+
+def feeds(session: Session) -> FeedsStatus:
+    """Says how the feeds stand."""
+    found = all_views(session)
+    states = Counter(feed.state for feed in found)
+    return FeedsStatus(
+        {state: states[state] for state in FeedState if states[state]},
+        {
+            feed.draft.name: f"{feed.state}: {feed.needs}" if feed.state != FeedState.ACTIVE else feed.needs
+            for feed in found
+            if feed.needs
+        },
+    )
 
 
 def newest(session: Session, limit: int) -> list[AlertStatus]:
