@@ -33,6 +33,7 @@ class DueFeed:
     follow_moves: bool = True
     continues_at: str = ""
     looks_ahead: bool = False
+    is_hastened: bool = False  # its hub spoke of news: caches in between may not have it yet
 
     @property
     def is_page(self) -> bool | None:
