@@ -11,7 +11,7 @@ from alerts.feeds.formats.xml_names import OUTERMOST, canonical, declared
 from alerts.feeds.formats.xml_tokens import Token, tokens
 
 MAX_ENTRIES = 5_000
-_MAX_ELEMENTS = 250_000
+_MAX_ELEMENTS = 150_000
 _MAX_DEPTH = 100
 _ENTRIES = {"item", "entry", "atom:entry", "atom:item"}
 
