@@ -9,8 +9,10 @@ from fakes.blog import Post, page
 
 _WHEN = "2026-11-22T07:00:00Z"
 _LATER = "2026-11-22T08:30:00+01:00"
+# No mail may carry any of this.
+_HARM = '<p onclick="x()">a</p><img src=x onerror=x()><a href="javascript:x()">b</a><iframe src="x"></iframe>'
 _POSTS = (
-    Post("b", "The ferry is in", "It came at <b>seven</b> &amp; left again.", 2),
+    Post("b", "The ferry is in", f"It came at <b>seven</b> &amp; left again.{_HARM}", 2),
     Post("a", "The tug is out", "More soon.", 1),
 )
 
@@ -24,7 +26,7 @@ _MICRODATA = f"""<!doctype html><html><head><title>Harbour</title></head><body>
 <time itemprop="coverageStartTime" datetime="{_WHEN}"></time>
 <div itemprop="liveBlogUpdate" itemscope itemtype="https://schema.org/BlogPosting" id="80" itemref="x">
 <h2 itemprop="headline">The ferry is in</h2><time itemprop="datePublished" datetime="{_WHEN}">7:00</time>
-<a itemprop="url" href="#80">link</a><div itemprop="articleBody"><p>It came at seven.</p></div></div>
+<a itemprop="url" href="#80">link</a><div itemprop="articleBody"><p>It came at seven.</p>{_HARM}</div></div>
 <div itemprop="liveBlogUpdate" itemscope itemtype="https://schema.org/BlogPosting" id="79">
 <div itemprop="articleBody"><p>More soon.</p></div></div></div><p id="x" itemprop="author">Ana</p></body></html>"""
 
@@ -33,7 +35,7 @@ xmlns:content="http://purl.org/rss/1.0/modules/content/" xmlns:atom="http://www.
 <title>Harbour &amp; sea</title><link>https://news.example/</link><ttl>5</ttl>
 <atom:link rel="hub" href="https://hub.example/"/><cloud domain="rpc.example" port="80" path="/" protocol="xml-rpc"/>
 <item><guid isPermaLink="false">17</guid><title>The ferry &lt;b&gt;is&lt;/b&gt; in</title>
-<link>https://news.example/17?a=1#b</link><description><![CDATA[<p>It came at <a href="/x">seven</a>.</p>]]></description>
+<link>https://news.example/17?a=1#b</link><description><![CDATA[<p>It came at <a href="/x">seven</a>.</p>{_HARM}]]></description>
 <content:encoded>&lt;p&gt;All of it&lt;/p&gt;</content:encoded><pubDate>Sun, 22 Nov 2026 07:00:00 GMT</pubDate>
 <dc:creator>Ana</dc:creator><category>key event</category></item>
 <item><guid>16</guid><title>The tug</title><dc:date>{_WHEN}</dc:date></item></channel></rss>"""
@@ -48,7 +50,7 @@ xml:base="https://news.example/a/"><title type="html">Harbour &amp;amp; sea</tit
 <link rel="self" href="feed"/><link rel="hub" href="https://hub.example/"/><updated>{_WHEN}</updated>
 <at:deleted-entry ref="urn:x:9" when="{_WHEN}"/><entry><id>urn:x:2</id><title>The ferry</title>
 <link href="2"/><published>{_WHEN}</published><updated>{_LATER}</updated><author><name>Ana</name></author>
-<content type="xhtml"><div xmlns="http://www.w3.org/1999/xhtml"><p>It <b>came</b>.</p></div></content></entry>
+<content type="xhtml"><div xmlns="http://www.w3.org/1999/xhtml"><p>It <b>came</b>.</p><script>alert(1)</script></div></content></entry>
 <entry><id>urn:x:3</id><title type="text">1 &lt; 2</title><summary type="html">&lt;p&gt;More&lt;/p&gt;</summary></entry></feed>"""
 
 _ATOM_03 = """<feed version="0.3" xmlns="http://purl.org/atom/ns#"><title mode="escaped">Harbour</title>
@@ -66,7 +68,7 @@ _JSON_FEED = {
             "id": "1",
             "url": "https://news.example/1",
             "title": "The ferry",
-            "content_html": "<p>It came.</p>",
+            "content_html": f"<p>It came.</p>{_HARM}",
             "date_published": _WHEN,
             "date_modified": _LATER,
             "authors": [{"name": "Ana"}],
@@ -81,7 +83,7 @@ _WORDPRESS = {
         {
             "id": 5,
             "type": "new",
-            "render": "<p>The ferry <span class='liveblog-command type-key'>key</span></p>",
+            "render": f"{_HARM}<p>The ferry <span class='liveblog-command type-key'>key</span></p>",
             "content": "The ferry /key",
             "timestamp": 1795330800,
             "entry_time": 1795330800,
@@ -110,7 +112,10 @@ _SUPERDESK = {
                 "content_updated_date": _LATER,
                 "publisher": {"display_name": "Ana"},
                 "groups": [
-                    {"id": "main", "refs": [{"item": {"item_type": "text", "text": "<p>The ferry</p>"}}]},
+                    {
+                        "id": "main",
+                        "refs": [{"item": {"item_type": "text", "text": f"<p>The ferry</p>{_HARM}"}}],
+                    },
                 ],
             },
             {
@@ -135,7 +140,7 @@ _GUARDIAN = {
                 "body": [
                     {
                         "id": "0123456789abcdef01234567",
-                        "bodyHtml": "<p>The ferry</p>",
+                        "bodyHtml": f"<p>The ferry</p>{_HARM}",
                         "bodyTextSummary": "The ferry",
                         "title": "In",
                         "attributes": {"keyEvent": True, "pinned": False},
@@ -156,14 +161,14 @@ _GUARDIAN = {
 
 _PAGE_MODEL = {
     "html": '<div id="block-0123456789abcdef01234567" class="block is-key-event"><h2>In</h2>'
-    f'<time datetime="{_WHEN}">7:00</time><div class="block-elements"><p>The ferry</p></div></div>',
+    f'<time datetime="{_WHEN}">7:00</time><div class="block-elements"><p>The ferry</p>{_HARM}</div></div>',
     "numNewBlocks": 1,
     "mostRecentBlockId": "block-0123456789abcdef01234567",
 }
 
 _AMP = f"""<!doctype html><html amp><head><link rel="canonical" href="https://news.example/live"></head><body>
 <h1>Harbour</h1><amp-live-list id="l" data-poll-interval="15000" data-max-items-per-page="20"><div items>
-<div id="post2" data-sort-time="1795330800" data-update-time="1795330900"><h2>The ferry</h2><p>It came.</p></div>
+<div id="post2" data-sort-time="1795330800" data-update-time="1795330900"><h2>The ferry</h2><p>It came.</p>{_HARM}</div>
 <div id="post1" data-sort-time="{_WHEN}" data-tombstone></div></div></amp-live-list></body></html>"""
 
 DOCUMENTS = {
@@ -178,7 +183,7 @@ DOCUMENTS = {
                     "headline": "Harbour",
                     "liveBlogUpdate": [
                         {"@id": "#1"},
-                        {"@type": "BlogPosting", "articleBody": "x &amp;amp; y"},
+                        {"@type": "BlogPosting", "articleBody": f"x &amp;amp; y {_HARM}"},
                     ],
                 },
                 {"@id": "#1", "@type": "BlogPosting", "headline": "In", "datePublished": _WHEN},

@@ -79,7 +79,11 @@ def _with_other_value(draw: Draw, document: bytes) -> bytes:
     if not places:
         return document
     holder, name = draw(st.sampled_from(places))
-    holder[name] = draw(_OTHER_VALUES)
+    value_there = holder[name]
+    if isinstance(value_there, str) and draw(st.booleans()):
+        holder[name] = value_there + draw(st.sampled_from(FRAGMENTS))
+    else:
+        holder[name] = draw(_OTHER_VALUES)
     text = json.dumps(value)
     return document[:start] + text.encode() + document[start:].decode()[length:].encode()
 

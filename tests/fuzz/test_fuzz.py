@@ -26,6 +26,19 @@ def test_good_inputs_keep_every_promise(target: Target) -> None:
         target.run(each)
 
 
+FOUND = {
+    "control characters in a Guardian block's address": seeds.DOCUMENTS["guardian"].replace(
+        b"0123456789abcdef01234567", b"01\x0323456789abcdef01234567"
+    ),
+}
+
+
+@pytest.mark.parametrize("document", FOUND.values(), ids=FOUND)
+def test_what_was_found_once_keeps_every_promise(document: bytes) -> None:
+    formats(b"\0" + document)
+    compare(b"\0" + document)
+
+
 @given(documents())
 @quickly
 def test_a_damaged_document_is_a_feed_or_none(document: bytes) -> None:

@@ -100,7 +100,7 @@ def _entry(source: Source, block: Object, page: str, clock: Clock, *, is_key_eve
     return entry(
         source,
         key=key,
-        url=f"{page}#block-{key}" if page else "",
+        url=source.absolute(f"{page}#block-{key}") if page else "",
         title=line(block.get("title")),
         markup=markup,
         author=names(
@@ -160,7 +160,7 @@ def _from_markup(
     return entry(
         source,
         key=key,
-        url=f"{page}#block-{key}",
+        url=source.absolute(f"{page}#block-{key}"),
         title=words_of_title,
         markup=as_html(inner(body, _FURNITURE)),
         published_at=clock.read(times[0]) if times else None,
