@@ -10,7 +10,7 @@ from alerts.feeds.formats import ParsedFeed
 from alerts.models import FeedState
 
 POLLED_STATES = (FeedState.ACTIVE, FeedState.HELD)
-PAGE_FORMATS = "live-blog"  # what the names of formats that are read from HTML pages start with
+PAGE_FORMATS = ("live-blog", "amp-live-list")  # those that are read from HTML pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class DueFeed:
     @property
     def is_page(self) -> bool | None:
         """Whether the URL holds an HTML page, which robots.txt speaks for; None before the first poll."""
-        return self.format.startswith(PAGE_FORMATS) if self.format else None
+        return self.format in PAGE_FORMATS if self.format else None
 
 
 @dataclass(frozen=True, slots=True)

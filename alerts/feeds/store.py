@@ -96,7 +96,7 @@ def _store_failure(session: Session, feed: Feed, error: FetchFailed | NotAFeed, 
         ended_at = endings.after_no_feed(
             feed.ended_at,
             now,
-            is_live_blog=feed.format.startswith(PAGE_FORMATS),
+            is_live_blog=feed.format in PAGE_FORMATS,
             failures=feed.failures,
             failing_since=since,
         )
