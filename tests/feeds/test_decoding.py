@@ -144,9 +144,13 @@ def test_refuses_codings_that_nobody_asked_for(coding: str) -> None:
 
 
 def test_refuses_a_window_that_is_too_large_for_a_page() -> None:
-    packed = zstd.compress(bytes(range(256)) * 100_000, options={zstd.CompressionParameter.window_log: 25})
-    with pytest.raises(FetchFailed):
-        unpack(packed, "zstd", limit=50_000_000)
+    def packed(window_log: int) -> bytes:
+        packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window_log})
+        return packer.compress(TEXT) + packer.flush()
+
+    assert unpack(packed(23), "zstd") == TEXT
+    with pytest.raises(FetchFailed, match="broken"):
+        unpack(packed(24), "zstd")
 
 
 @pytest.mark.parametrize("coding", PACKED)
