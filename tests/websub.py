@@ -84,9 +84,7 @@ class Desk:
     @property
     def view(self) -> PushView:
         with self.db.begin() as session:
-            found = push_store.view(session, self.feed_id)
-        assert found is not None
-        return found
+            return push_store.views(session)[self.feed_id]
 
     @property
     def feed(self) -> Feed:

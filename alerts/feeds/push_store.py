@@ -128,14 +128,9 @@ def record(session: Session, push_id: int, error: FetchFailed | None, now: datet
         row.state = PushState.FAILED
 
 
-def view(session: Session, feed_id: int) -> PushView | None:
-    """Gives a feed's subscription, None when it names no hub."""
-    return views(session, [feed_id]).get(feed_id)
-
-
-def views(session: Session, feed_ids: Sequence[int]) -> dict[int, PushView]:
-    """Gives the subscriptions of some feeds."""
-    rows = session.exec(select(Push).where(col(Push.feed_id).in_(feed_ids))).all()
+def views(session: Session) -> dict[int, PushView]:
+    """Gives the subscriptions, by the ids of their feeds."""
+    rows = session.exec(select(Push).where(col(Push.feed_id).is_not(None))).all()
     return {row.feed_id: _view(row) for row in rows if row.feed_id is not None}
 
 
