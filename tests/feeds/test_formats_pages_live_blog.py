@@ -80,6 +80,11 @@ def test_reads_expanded_json_ld() -> None:
     )
 
 
+def test_reads_an_update_once_however_often_it_is_referred_to() -> None:
+    parsed = read({"@graph": [posting("#a", {"@id": "#a"}), update(1) | {"@id": "#a"}]})
+    assert titles(parsed) == ["Report 1"]
+
+
 def test_reads_updates_that_are_texts() -> None:
     parsed = read(posting("The ferry has sailed.", f"{URL}#unknown"))
     assert only(parsed).text == "The ferry has sailed."

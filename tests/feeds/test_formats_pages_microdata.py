@@ -3,7 +3,8 @@
 import pytest
 
 from alerts.errors import NotAFeed
-from alerts.feeds.formats import ParsedFeed
+from alerts.feeds.formats import ParsedFeed, microdata
+from alerts.feeds.formats.source import Source
 from fakes.live_pages import URL, only, read, titles
 
 SCHEMA = "https://schema.org"
@@ -73,7 +74,9 @@ def test_reads_what_a_blog_refers_to_elsewhere_on_the_page() -> None:
 
 def test_goes_round_in_no_circle() -> None:
     circle = f'<div id="a" itemscope itemtype="{SCHEMA}/LiveBlogPosting" itemref="a">{post(1)}</div>'
-    assert "Report 1" in titles(markup(circle))
+    assert titles(markup(circle)) == ["Report 1"]
+    found = microdata.items(Source(circle.encode(), URL, "text/html"))
+    assert len(found) == 2, "the element once in its place, once as what is referred to"
 
 
 def test_leaves_what_belongs_to_an_inner_object_to_it() -> None:

@@ -25,7 +25,9 @@ _POSTS = (
     "LiveBlogUpdate",
     "ReportageNewsArticle",
 )
-_SAYING = ("headline", "name", "articleBody", "text", "description")
+_HEADLINES = ("headline", "name")
+_BODIES = ("articleBody", "text", "description")
+_SAYING = (*_HEADLINES, *_BODIES)
 _MOST_STEPS = 20 * MOST_ENTRIES
 
 
@@ -179,16 +181,21 @@ def _is_post(value: Object) -> bool:
 
 def _repeats_the_page(blog: Blog) -> bool:
     """Whether all updates are one fixed text, the page's own description, without an address of their own."""
-    page = {words(blog.value.get(name)).strip() for name in _SAYING} - {""}
+    bodies, headlines = _said(blog.value, _BODIES), _said(blog.value, _HEADLINES)
     return all(
-        {words(update.get(name)).strip() for name in _SAYING} - {""} <= page
-        and any(words(update.get(name)).strip() for name in ("articleBody", "text", "description"))
+        bool(said := _said(update, _BODIES))
+        and said <= bodies
+        and _said(update, _HEADLINES) <= headlines
         and _bare(words(update.get("url")) or blog.address) == _bare(blog.address)
         and "#" not in words(update.get("url"))
         and not update.get("@id")
         and not update.get("fragment")
         for update in blog.updates
     )
+
+
+def _said(value: Object, fields: Iterable[str]) -> set[str]:
+    return {words(value.get(name)).strip() for name in fields} - {""}
 
 
 def _is_announced(value: Object) -> bool:
