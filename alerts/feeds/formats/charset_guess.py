@@ -29,7 +29,6 @@ _WESTERN = 0.2  # the share of bytes in such rows up to which a text is Western
 _RECOGNISED = 0.45  # of 1; below it no script was recognised
 
 _CYRILLIC = re.compile("[\u0430-\u044f\u0451\u0454\u0456\u0457]")
-_CYRILLIC_SHOUTED = re.compile("(?<=[\u0430-\u044f])[\u0410-\u042f]")
 _KANA = re.compile("[\u3040-\u30ff]")
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _HANZI = re.compile("[\u4e00-\u9fff]")
@@ -64,28 +63,28 @@ def _likeness(sample: bytes, codec: str) -> float:
     except ValueError:
         return -1.0
     beyond = "".join(char for char in text if char > "\x7f")
-    recognised: float = _SCRIPTS.get(codec, _any)(text, beyond)
+    recognised: float = _SCRIPTS.get(codec, _any)(beyond)
     return recognised / max(len(beyond), 1)
 
 
-def _russian(text: str, beyond: str) -> float:
+def _russian(beyond: str) -> float:
     # In the wrong one of the two common encodings, small letters come out as capitals.
-    return len(_CYRILLIC.findall(beyond)) - 2 * len(_CYRILLIC_SHOUTED.findall(text))
+    return len(_CYRILLIC.findall(beyond))
 
 
-def _japanese(_text: str, beyond: str) -> float:
+def _japanese(beyond: str) -> float:
     return 1.2 * len(_KANA.findall(beyond)) + 0.6 * len(_HANZI.findall(beyond))
 
 
-def _korean(_text: str, beyond: str) -> float:
+def _korean(beyond: str) -> float:
     # Chinese read as Korean is Hangul and rare characters in turns.
     return len(_HANGUL.findall(beyond)) - len(_HANZI.findall(beyond))
 
 
-def _common(codec: str, last: bytes) -> Callable[[str, str], float]:
+def _common(codec: str, last: bytes) -> Callable[[str], float]:
     """Counts the characters on the first, common plane of a Chinese standard: its codes up to `last`."""
 
-    def count(_text: str, beyond: str) -> float:
+    def count(beyond: str) -> float:
         written: list[str] = _HANZI.findall(beyond)
         codes = (character.encode(codec, "ignore") for character in written)
         return 0.9 * sum(b"" < code <= last for code in codes)
@@ -93,16 +92,16 @@ def _common(codec: str, last: bytes) -> Callable[[str, str], float]:
     return count
 
 
-def _central_european(_text: str, beyond: str) -> float:
+def _central_european(beyond: str) -> float:
     return len(_CENTRAL.findall(beyond))
 
 
-def _any(_text: str, beyond: str) -> float:
+def _any(beyond: str) -> float:
     return sum(map(str.isalpha, beyond))
 
 
 # Each gives how many of the characters beyond ASCII are what its readers write.
-_SCRIPTS: dict[str, Callable[[str, str], float]] = {
+_SCRIPTS: dict[str, Callable[[str], float]] = {
     "cp932": _japanese,
     "euc_jp": _japanese,
     "cp949": _korean,
