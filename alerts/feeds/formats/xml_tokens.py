@@ -15,7 +15,7 @@ _MAX_TOKENS = 1_000_000
 
 _MARKUP = re.compile(r"<(?=[!?/]|[^\W\d])")
 _NAME = r"[^\W\d][\w.-]*+(?::[\w.-]++)?+"
-# XML allows no "<" in an attribute's value: so a quote that was forgotten costs one tag, not those up to the next.
+# XML allows no "<" in an attribute's value (section 3.1): a quote that was forgotten swallows no other tag.
 _TAG = re.compile(rf"""<(/?)({_NAME})((?:[^<>"']++|"[^"<]*"|'[^'<]*')*+)>""")
 _ODD_TAG = re.compile(rf"<(/?)({_NAME})([^<>]*)>")
 _ATTRIBUTE = re.compile(rf"""(?<![\w.:-])({_NAME})\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
