@@ -46,7 +46,16 @@ _JUST_NOW = r"just now|gerade eben|à l['\u2019]instant|ahora mismo|proprio ora|
 
 def without(text: str) -> str:
     """Gives a text in small letters without the times in it that are told from now."""
-    return _told().sub(" ", text)
+    # Most texts hold none, and to look for the words that each has costs a tenth.
+    return _told().sub(" ", text) if _hints().search(text) else text
+
+
+@cache
+def _hints() -> re.Pattern[str]:
+    """Gives what finds a word in every text that tells a time from now, and in few others."""
+    words = "|".join(before or after for before, _, after in _LANGUAGES if before or after)
+    units = "|".join(units for before, units, after in _LANGUAGES if not (before or after))
+    return re.compile(rf"\b(?:{words}|{_JUST_NOW})(?!\w)|{units}|[前전]")
 
 
 @cache
