@@ -85,11 +85,11 @@ def hear(session: Session, path: str, word: HubWord, now: datetime, random: Rand
 
 
 def callback(session: Session, path: str) -> Callback | None:
-    """Gives the subscription behind a path; None when there is none that anybody wants."""
+    """Gives the subscription behind a path; None for one that has let go of its feed, and for none at all."""
     found = session.exec(
         select(Push.id, Push.feed_id, Feed.name, Push.secret)
         .join(Feed, Feed.id == Push.feed_id)  # type: ignore[arg-type]  # a column's comparison is no bool
-        .where(Push.path == path, Push.state != PushState.LEAVING)
+        .where(Push.path == path)
     ).one_or_none()
     if found is None:
         return None
