@@ -151,8 +151,8 @@ class PollingConfig(Section):
     """Networks of your own that feeds may be fetched from; other private addresses are refused."""
     proxy: WebAddressOrNone = ""
     """Fetch through this HTTP proxy; the environment's proxies are ignored."""
-    host_rate: float = Field(default=2, gt=0, le=100)
-    """Requests to one host a second, in the long run; a few at once are always allowed."""
+    host_rate: float | None = Field(default=None, gt=0, le=100)
+    """Requests to one host a second, in the long run; 2 when not given, and no limit for this machine."""
     quiet_interval: Timeout = timedelta(minutes=5)
     """Look this often at a feed that has been quiet for two hours, or that nobody follows."""
     ended_interval: Timeout = timedelta(hours=1)

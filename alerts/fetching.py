@@ -1,8 +1,12 @@
 """The fetcher and the readers that the settings describe: the daemon and `alerts feeds check` poll alike."""
 
+import math
+
 from alerts.config import PollingConfig
 from alerts.feeds.fetch import Fetcher, Guard, Limits
 from alerts.feeds.reader import Readers
+
+_HOST_RATE = 2  # requests a second, where the operator names none
 
 
 def fetcher(polling: PollingConfig) -> Fetcher:
@@ -11,7 +15,8 @@ def fetcher(polling: PollingConfig) -> Fetcher:
         polling.user_agent,
         Limits(polling.total_timeout, polling.body_limit),
         guard=Guard.of(polling.allow),
-        host_rate=polling.host_rate,
+        host_rate=polling.host_rate or _HOST_RATE,
+        own_rate=polling.host_rate or math.inf,
         proxy=polling.proxy,
     )
 

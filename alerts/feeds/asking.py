@@ -12,6 +12,7 @@ from yarl import URL
 from alerts.errors import FetchFailed
 from alerts.feeds import hops
 from alerts.feeds.connections import Connections
+from alerts.feeds.guard import own_port
 from alerts.feeds.pace import Pace
 
 _REDIRECTS = 5
@@ -47,9 +48,10 @@ async def no_question(_: URL) -> None:
 class Asker:
     """Asks over connections that the guard has seen, no host more often than its pace."""
 
-    def __init__(self, connections: Connections, pace: Pace) -> None:
+    def __init__(self, connections: Connections, pace: Pace, own_pace: Pace) -> None:
         self._connections = connections
         self._pace = pace
+        self._own_pace = own_pace  # for this machine itself
 
     @asynccontextmanager
     async def get(
@@ -90,7 +92,8 @@ class Asker:
 
     async def _turn(self, trip: Trip, url: URL) -> None:
         """Waits until the host may be asked again; the wait is added to the whole time."""
-        wait = self._pace.take(url.host_port_subcomponent or "", asyncio.get_running_loop().time())
+        pace = self._pace if own_port(str(url)) is None else self._own_pace
+        wait = pace.take(url.host_port_subcomponent or "", asyncio.get_running_loop().time())
         if wait and (ends_at := trip.clock.when()) is not None:
             trip.clock.reschedule(ends_at + wait)
             await asyncio.sleep(wait)

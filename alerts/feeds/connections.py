@@ -25,6 +25,7 @@ LookUp = Callable[[str, int], Sequence[AddrInfo]]
 _CONNECT_SECONDS = 10  # for one address: another of the host may answer
 _KEPT_SECONDS = 30
 _AT_ONCE_PER_HOST = 4
+_ANY_NUMBER = 0  # of connections to this machine itself: there is no stranger to be polite to
 _ADDRESSES = 4  # of one host and family that are tried
 _NAME_THREADS = 32
 
@@ -64,8 +65,8 @@ class Connections:
         self._open.push_async_callback(names.close)
         # Behind a proxy the only address that is connected to is the proxy's, which the operator wrote.
         admits = (lambda _: True) if self._proxy else self._guard.admits
-        self._world = await self._open.enter_async_context(self._session(names, admits))
-        self._own = await self._open.enter_async_context(self._session(names, is_loopback))
+        self._world = await self._open.enter_async_context(self._session(names, admits, _AT_ONCE_PER_HOST))
+        self._own = await self._open.enter_async_context(self._session(names, is_loopback, _ANY_NUMBER))
         return self
 
     async def __aexit__(
@@ -96,9 +97,9 @@ class Connections:
             method, url, headers=headers, data=data, proxy=proxy, allow_redirects=False, auto_decompress=False
         )
 
-    def _session(self, names: "_Names", admits: Callable[[str], bool]) -> aiohttp.ClientSession:
+    def _session(self, names: "_Names", admits: Callable[[str], bool], at_once: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=_Connector(names, admits, self._tls),
+            connector=_Connector(names, admits, self._tls, at_once),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -116,7 +117,9 @@ class _Connector(aiohttp.TCPConnector):
     connected to, whatever a name resolves to the next time.
     """
 
-    def __init__(self, names: "_Names", admits: Callable[[str], bool], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, names: "_Names", admits: Callable[[str], bool], tls: ssl.SSLContext | None, at_once: int
+    ) -> None:
         def make(info: AddrInfo) -> socket.socket:
             family, kind, protocol, _, address = info
             if not admits(str(address[0])):
@@ -128,7 +131,7 @@ class _Connector(aiohttp.TCPConnector):
             socket_factory=make,
             ssl=tls or True,
             limit=0,  # the poller bounds how many there are
-            limit_per_host=_AT_ONCE_PER_HOST,
+            limit_per_host=at_once,
             keepalive_timeout=_KEPT_SECONDS,
         )
         handler: type[ResponseHandler] = _Handler

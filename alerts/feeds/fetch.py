@@ -57,6 +57,7 @@ class Fetcher:
     """Fetches feeds and pages over kept connections; used as an async context manager.
 
     `host_rate` is how many requests a second one host gets in the long run; a few at once always go.
+    `own_rate` is the same for loopback, where no stranger is asked.
     `look_up` and `tls` stand in for the system's resolver and authorities.
     """
 
@@ -67,6 +68,7 @@ class Fetcher:
         *,
         guard: Guard | None = None,
         host_rate: float = math.inf,
+        own_rate: float = math.inf,
         proxy: str = "",
         tls: ssl.SSLContext | None = None,
         look_up: LookUp | None = None,
@@ -74,7 +76,7 @@ class Fetcher:
         self._limits = limits or Limits()
         headers = {"User-Agent": user_agent, "Accept": _ACCEPT, "Accept-Encoding": decoding.ACCEPT}
         self._connections = Connections(guard or Guard(), headers, proxy=proxy, tls=tls, look_up=look_up)
-        self._asker = Asker(self._connections, Pace(host_rate))
+        self._asker = Asker(self._connections, Pace(host_rate), Pace(own_rate))
         self._permission = Permission(user_agent)
 
     async def __aenter__(self) -> Self:

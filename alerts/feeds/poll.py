@@ -135,8 +135,7 @@ class Poller:
         room = self._room()
         if room <= 0:
             return 0
-        busy = Counter(host_of(running.feed.url) for running in self._running.values())
-        feeds = await self.database.run(claim_due, now, room, self.lease, busy)
+        feeds = await self.database.run(claim_due, now, room, self.lease, self._busy())
         for feed in feeds:
             task = asyncio.create_task(self.poll(feed), name=f"poll {feed.name}")
             self._running[task] = _Running(feed, asyncio.get_running_loop().time())
@@ -145,9 +144,19 @@ class Poller:
 
     def _room(self) -> int:
         """Gives how many polls may begin: one that waits for a slow server costs nothing but memory."""
-        now = asyncio.get_running_loop().time()
-        quick = sum(now - running.since < SLOW_AFTER for running in self._running.values())
+        quick = len(self._quick())
         return min(self.parallel - quick, self.parallel * SLOW_FACTOR - len(self._running))
+
+    def _busy(self) -> Counter[str]:
+        """Counts the polls of each host; its slow ones only once they are too many, for it may have good feeds, too."""
+        busy = Counter(host_of(running.feed.url) for running in self._quick())
+        everything = Counter(host_of(running.feed.url) for running in self._running.values())
+        return busy | Counter({host: many for host, many in everything.items() if many >= 2 * self.parallel})
+
+    def _quick(self) -> list[_Running]:
+        """Gives the polls that began a moment ago."""
+        now = asyncio.get_running_loop().time()
+        return [running for running in self._running.values() if now - running.since < SLOW_AFTER]
 
     def _finished(self, task: asyncio.Task[PollResult]) -> None:
         """Forgets a poll; one that broke off is left to its lease, and said."""

@@ -201,7 +201,7 @@ async def test_a_password_goes_to_its_own_host_alone(web: HostileSite) -> None:
 
 async def test_a_host_is_asked_in_its_turn(web: HostileSite) -> None:
     loop = asyncio.get_running_loop()
-    async with Fetcher("alerts-test/1", Limits(timedelta(seconds=0.3)), host_rate=5) as fetcher:
+    async with Fetcher("alerts-test/1", Limits(timedelta(seconds=0.3)), own_rate=5) as fetcher:
         begun = loop.time()
         for body in await asyncio.gather(*[body_of(fetcher, web.url("/live")) for _ in range(8)]):
             assert body == NEWS
