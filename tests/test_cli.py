@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ import structlog
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlmodel import col, select
 
 from alerts.cli import main
 from alerts.db import Database, prepare
 from alerts.dispatch.announce import announce_entry
+from alerts.models import Feed, FeedState
 from build import NOW, a_feed, an_entry
 from reference import commands
 
@@ -304,6 +306,36 @@ def test_entries_are_listed_shown_and_marked(run: Run, site: Database) -> None:
     [alert] = run("status", "--json").json
     assert (alert["lane"], alert["state"]) == ("flash", "released")
     assert "flash" in run("status").out
+
+
+def test_the_feeds_are_listed_with_health_next_poll_and_why(run: Run, tmp_path: Path) -> None:
+    run("feeds", "add", "https://news.example/live", "--name", "harbour", "--no-follow", "--no-push")
+    run("feeds", "add", "https://news.example/old", "--name", "old", "--ignore-robots")
+    database = Database(f"sqlite:///{tmp_path}/state/alerts.db")
+    now = datetime.now(UTC)
+    with database.begin() as session:
+        harbour, old = session.exec(select(Feed).order_by(col(Feed.name))).all()
+        harbour.polled_at, harbour.changed_at = now, now - timedelta(minutes=3, seconds=1)
+        harbour.next_poll_at, harbour.poll_reason = now + timedelta(minutes=30, seconds=20), "live"
+        harbour.identity_health = "good: each has an id"
+        old.state, old.state_reason = FeedState.RESTING, "ended, and quiet for 1 d since"
+    database.close()
+    listed = run("feeds", "list").out
+    assert all(len(line) <= 100 for line in listed.splitlines())
+    assert [line.split(maxsplit=2)[0] for line in listed.splitlines()] == ["feed", "harbour", "old"]
+    assert all(words in listed for words in ("3 min ago", "in 30 min", "live", "good", "quiet for 1 d"))
+    [first, second] = run("feeds", "list", "--json").json
+    assert (first["health"], first["poll_reason"], first["needs"]) == ("good", "live", "")
+    assert (second["needs"], second["next_poll_at"]) == ("ended, and quiet for 1 d since", None)
+    assert (first["draft"]["follow_moves"], first["draft"]["use_push"]) == (False, False)
+    assert second["draft"]["obey_robots"] is False
+    said = run("status").out
+    assert "Feeds: 1 active, 1 resting." in said
+    assert "look at old: resting: ended, and quiet for 1 d since" in said
+    assert "harbour" not in said
+    assert run("feeds", "poll", "harbour").out == "The feed harbour is due now.\n"
+    assert "asked for by cli:" in run("feeds", "list").out
+    assert run("feeds", "poll", "old").code == 4
 
 
 def test_an_entry_is_previewed_and_explained(run: Run, site: Database, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ MOST_OF_A_HOST = 4  # polls at once: a host that hangs must not take all the roo
 WHOLE_AGAIN_AFTER = timedelta(days=1)  # 304 for ever, the same ETag on other bytes: once a day we look anew
 
 # A feed that nobody waits for, or that fails, is polled as if it had become due this much later.
-_PRECEDENCE = timedelta(seconds=10)
+PRECEDENCE = timedelta(seconds=10)
 # How many of those that are due are looked through; more only where a few hosts have most of them.
 _FIRST_LOOK, _SECOND_LOOK = 100, 10_000
 _NOBODY: Mapping[str, int] = MappingProxyType({})
@@ -196,7 +196,7 @@ def _choose(rows: Sequence[_Row], limit: int, busy: Mapping[str, int]) -> list[i
 def _rank(row: _Row) -> datetime:
     due_at: datetime = row.next_poll_at
     is_awaited = row.is_followed and not row.failures and row.ended_at is None
-    return due_at if is_awaited else due_at + _PRECEDENCE
+    return due_at if is_awaited else due_at + PRECEDENCE
 
 
 def _due_feed(row: _Row, token: str, now: datetime) -> DueFeed:

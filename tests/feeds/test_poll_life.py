@@ -19,7 +19,10 @@ from build import NOW, a_feed, a_reader, a_topic
 from fakes.blog import Post, page
 from fakes.site import Reply, Site, site
 
-A, B, C = (Post(key, f"Report {key}", f"Text of report {key}.", minute) for minute, key in enumerate("abc"))
+A, B, C, NEXT = (
+    Post(key, f"Report {key}", f"Text of report {key}.", minute) for minute, key in enumerate("abcd")
+)
+SIGN = '<p>Our live coverage continues <a href="/part-two">here</a>.</p>'
 S, M, H, D = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days"))
 
 
@@ -265,8 +268,7 @@ def on_site(web: Site, *posts: Post, sign: str = "") -> str:
 async def continued(newsroom: Newsroom) -> PollResult:
     """Polls a live blog, and again when it says that it goes on at /part-two."""
     await newsroom.poll()
-    sign = '<p>Our live coverage continues <a href="/part-two">here</a>.</p>'
-    newsroom.web.shows("/live", on_site(newsroom.web, B, A, sign=sign))
+    newsroom.web.shows("/live", on_site(newsroom.web, B, A, sign=SIGN))
     return await newsroom.poll()
 
 
@@ -285,9 +287,10 @@ async def test_a_live_blog_is_followed_to_its_next_page(newsroom: Newsroom) -> N
 async def test_a_successor_that_is_not_ready_is_told_and_looked_at_again(newsroom: Newsroom) -> None:
     assert kinds(await continued(newsroom)) == [TurnKind.POINTS_ON]
     assert kinds(await newsroom.poll()) == [], "said once"
-    newsroom.web.shows("/part-two", page([C, B]))
+    newsroom.web.shows("/part-two", page([NEXT, C, B]))
+    newsroom.web.shows("/live", on_site(newsroom.web, C, B, A, sign=SIGN))
     asked = len(newsroom.web.requests)
-    await newsroom.poll(30 * M)
+    assert kinds(await newsroom.poll(30 * M)) == []
     assert len(newsroom.web.requests) == asked + 1, "the page is still live"
     assert kinds(await newsroom.poll(H)) == [TurnKind.CONTINUES]
 
