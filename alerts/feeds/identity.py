@@ -82,8 +82,8 @@ class Sighting:
 
     def name(self, rule: str) -> Name | None:
         """Gives what the entry is known by under a rule alone."""
-        value = {Rule.ID: self.id, Rule.URL: self.url}.get(Rule(rule), self.fingerprint)
-        return Name(str(rule), value) if value else None
+        value = self.id if rule == Rule.ID else self.url if rule == Rule.URL else self.fingerprint
+        return Name(rule, value) if value else None
 
 
 UNKNOWN = Identity("", Health.UNKNOWN, "no entries yet")

@@ -29,9 +29,9 @@ _ZONE = r"(?:\([A-Z]{2,5}\)|(?:UTC|GMT)[+-]\d{1,2}|[A-Z]{2,4}T|UTC|MEZ|MESZ|MSK|
 _CLOCK = re.compile(
     rf"^\W*\d{{1,2}}[:.h]\d{{2}}(?::\d{{2}})?\]?"
     rf"(?:\s?(?i:[ap]\.?m|uhr|h)\b\.?(?:\s?{_ZONE}(?!\w))?|\s?{_ZONE}(?!\w)|(?=\s*(?:[|:\u2013\u2014]|-\s|$)))"
-    r"\s*[-|:\u2013\u2014]?\s*",
-    re.MULTILINE,
+    r"\s*[-|:\u2013\u2014]?\s*"
 )
+_CLOCK_REACH = 4  # characters: a bracket or two, and the hour
 _COUNTED = (
     r"views?|reads?|comments?|shares?|likes?|reactions?|retweets?|reposts?|replies|reply|followers?|votes?|"
     r"aufrufe?|kommentare?|gefällt mir|vues?|lectures?|commentaires?|partages?|j.aime|vistas?|visitas?|"
@@ -41,10 +41,9 @@ _COUNTED = (
 _COUNT = r"\d[\d.,\s]*(?:k|m|mio|mil|тыс)?\.?"
 _COUNTER = rf"(?:{_COUNT}\s*(?:{_COUNTED})|(?:{_COUNTED})\s*[:(]?\s*{_COUNT}\)?)"
 # A line of nothing but counters, or the end of a line after a bar or dot: within a sentence they may be news.
-_COUNTERS = re.compile(
-    rf"^\W*{_COUNTER}(?:[\s|\u00b7\u2022,/-]*{_COUNTER})*\W*$|\s*[|\u00b7\u2022]\s*{_COUNTER}\W*$",
-    re.IGNORECASE | re.MULTILINE,
-)
+_COUNTERS = re.compile(rf"\W*{_COUNTER}(?:[\s|\u00b7\u2022,/-]*{_COUNTER})*\W*", re.IGNORECASE)
+_COUNTERS_AT_END = re.compile(rf"\s*[|\u00b7\u2022]\s*{_COUNTER}\W*$", re.IGNORECASE)
+_LONGEST_COUNTERS = 100  # characters
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+")
 
@@ -73,7 +72,7 @@ def normal(text: str) -> str:
     bare = plain(text) if "<" in text or "&" in text else text
     bare = _HIDDEN.sub("", unicodedata.normalize("NFKC", bare))
     bare = _LINK.sub(_steady_link, bare)
-    bare = _COUNTERS.sub("", _CLOCK.sub("", bare))
+    bare = " ".join(map(_line, bare.split("\n")))
     bare = relative_times.without(" ".join(bare.casefold().split()))
     return " ".join(bare.translate(_QUOTES | _DASHES).split())
 
@@ -100,6 +99,15 @@ def _units(text: str) -> Iterator[str]:
             yield word
         else:
             yield from (word[at : at + 2] for at in range(max(len(word) - 1, 1)))
+
+
+def _line(line: str) -> str:
+    """Gives a line without the clock before it, and without counters."""
+    if any(map(str.isdigit, line[:_CLOCK_REACH])):
+        line = _CLOCK.sub("", line)
+    if len(line) <= _LONGEST_COUNTERS and _COUNTERS.fullmatch(line):
+        return ""
+    return line[:-_LONGEST_COUNTERS] + _COUNTERS_AT_END.sub("", line[-_LONGEST_COUNTERS:])
 
 
 def _steady_link(link: re.Match[str]) -> str:
