@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
-from alerts.feeds.likeness import Told, is_same_news, likeness, told
+from alerts.feeds.likeness import OTHER_FEED, SAME_FEED, Told, is_same_news, likeness, told
 from alerts.models import Entry, EntryRevision, Feed
 
 WINDOW = timedelta(hours=6)  # what is told again later than this is told anew
@@ -101,7 +101,9 @@ def _recent(session: Session, newest_id: int, now: datetime) -> list[_Reported]:
 
 def _most_alike(one: _Reported, earlier: Iterable[_Reported]) -> _Reported | None:
     same = [
-        each for each in earlier if is_same_news(each.told, one.told, same_feed=each.feed_id == one.feed_id)
+        each
+        for each in earlier
+        if is_same_news(each.told, one.told, least=SAME_FEED if each.feed_id == one.feed_id else OTHER_FEED)
     ]
     return max(same, key=lambda each: likeness(each.told, one.told), default=None)
 

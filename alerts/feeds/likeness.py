@@ -14,7 +14,7 @@ from alerts.feeds.identity import normal
 
 # Likeness from which two texts may be one piece of news; measured in docs/explanation/also-reported-by.md.
 SAME_FEED = 0.8
-OTHER_FEED = 0.5
+OTHER_FEED = 0.7
 # Fewer words than this are said of many events: "Goal!", "More to follow".
 LEAST_WORDS = 4
 
@@ -71,7 +71,7 @@ class Told:
     numbers: frozenset[str]
     names: frozenset[str]  # of the headline and the lead, as words
     plain_words: frozenset[str]  # written in small letters somewhere: no names, whatever a headline does
-    negations: int
+    negations: frozenset[str]
     has_capitals: bool
 
 
@@ -87,7 +87,7 @@ def told(title: str, text: str) -> Told:
         numbers=frozenset(_NUMBER.findall(compared)) | _NUMBER_VALUES.intersection(found),
         names=_names(unicodedata.normalize("NFKC", title), unicodedata.normalize("NFKC", text[:_LEAD])),
         plain_words=lower,
-        negations=sum(word in _NEGATIONS for word in found),
+        negations=_NEGATIONS.intersection(found),
         has_capitals=bool(lower),
     )
 
@@ -98,8 +98,8 @@ def likeness(one: Told, other: Told) -> float:
     return len(one.words & other.words) / union if union else 0.0
 
 
-def is_same_news(one: Told, other: Told, *, same_feed: bool) -> bool:
-    """Whether two texts tell the same news; in doubt they do not."""
+def is_same_news(one: Told, other: Told, *, least: float) -> bool:
+    """Whether two texts tell the same news, alike by at least `least`; in doubt they do not."""
     if min(len(one.words), len(other.words)) < LEAST_WORDS:
         return False
     if one.numbers != other.numbers or one.negations != other.negations:
@@ -108,7 +108,7 @@ def is_same_news(one: Told, other: Told, *, same_feed: bool) -> bool:
         return one.words == other.words
     if _unmatched(one, other) or _unmatched(other, one):
         return False
-    return likeness(one, other) >= (SAME_FEED if same_feed else OTHER_FEED)
+    return likeness(one, other) >= least
 
 
 def _unmatched(one: Told, other: Told) -> frozenset[str]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds.likeness import LEAST_WORDS, is_same_news, likeness, told
+from alerts.feeds.likeness import LEAST_WORDS, OTHER_FEED, SAME_FEED, is_same_news, likeness, told
 
 BASE = (
     "Fire in Riverton warehouse",
@@ -12,11 +12,9 @@ BASE = (
 )
 
 
-def same(one: tuple[str, str], other: tuple[str, str], *, same_feed: bool = False) -> bool:
-    forth = is_same_news(told(*one), told(*other), same_feed=same_feed)
-    assert forth == is_same_news(told(*other), told(*one), same_feed=same_feed), (
-        "who came first means nothing"
-    )
+def same(one: tuple[str, str], other: tuple[str, str], *, least: float = OTHER_FEED) -> bool:
+    forth = is_same_news(told(*one), told(*other), least=least)
+    assert forth == is_same_news(told(*other), told(*one), least=least), "who came first means nothing"
     return forth
 
 
@@ -88,7 +86,7 @@ def test_within_a_feed_more_must_agree() -> None:
         "Three people were hurt on Sunday, the fire service said of the fire in Riverton.",
     )
     assert same(BASE, other)
-    assert not same(BASE, other, same_feed=True)
+    assert not same(BASE, other, least=SAME_FEED)
 
 
 texts = st.text(alphabet=st.sampled_from("aB c1.,éß東京\n"), max_size=60)
@@ -104,9 +102,9 @@ def test_likeness_is_a_share_and_even(one: str, other: str) -> None:
 @given(texts, texts)
 def test_a_text_is_the_same_news_as_itself_when_it_says_enough(title: str, text: str) -> None:
     one = told(title, text)
-    assert is_same_news(one, one, same_feed=True) is (len(one.words) >= LEAST_WORDS)
+    assert is_same_news(one, one, least=SAME_FEED) is (len(one.words) >= LEAST_WORDS)
 
 
 @given(texts, texts, st.integers(min_value=100, max_value=10**6))
 def test_no_text_with_a_number_more_is_the_same_news(title: str, text: str, number: int) -> None:
-    assert not is_same_news(told(title, text), told(title, f"{text} {number}"), same_feed=False)
+    assert not is_same_news(told(title, text), told(title, f"{text} {number}"), least=OTHER_FEED)
