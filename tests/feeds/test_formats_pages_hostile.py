@@ -168,7 +168,10 @@ def test_reads_as_many_updates_as_no_newsroom_writes_and_says_so() -> None:
         page('{"@type":"LiveBlogPosting","headline":"' + '"' * 2_000_000),
         page('{"@type":"LiveBlogPosting"' + "/* " * 700_000),
         page('{"@type":"LiveBlogPosting"' + "}]" * 700_000),
-        page(posting(update(1)), body="<p>this live blog has moved " + '<a href="/x">on</a>' * 100_000),
+        page(
+            posting(update(1)),
+            body="<p>this live blog has moved " + '<a href="/x">on and on and on</a>' * 100_000,
+        ),
         page(posting(update(1, articleBody="this live blog is now " * 100_000))),
         page(body='<div itemscope itemtype="LiveBlogPosting">' + '<div itemprop="articleBody">x' * 10_000),
         page(body='<div itemscope itemtype="LiveBlogPosting" itemprop="liveBlogUpdate">' * 10_000),

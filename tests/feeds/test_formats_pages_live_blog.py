@@ -320,3 +320,19 @@ def test_leaves_a_script_of_another_kind_alone() -> None:
     script = json.dumps(posting(update(1)))
     with pytest.raises(NotAFeed):
         parse(f"<html><script type='application/json'>{script}</script></html>".encode(), URL, "text/html")
+
+
+@pytest.mark.parametrize(
+    ("body", "markup"),
+    [
+        ("<div><div>One</div><div>Two</div></div>", "One<br>Two"),
+        ("<section><p>One</p></section><section><p>Two</p></section>", "<p>One</p><p>Two</p>"),
+        ("<div>One</div><p>Two</p>", "One<p>Two</p>"),
+        (
+            "<figure><img src='/i.jpg'><figcaption>A <b>ferry</b></figcaption></figure>It left.",
+            "A <b>ferry</b><br>It left.",
+        ),
+    ],
+)
+def test_keeps_texts_apart_that_only_boxes_kept_apart(body: str, markup: str) -> None:
+    assert only(read(posting(update(articleBody=body)))).html == markup

@@ -73,6 +73,12 @@ def test_withdraws_what_was_deleted() -> None:
     assert parsed.withdrawn == ("1",)
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_takes_a_deletion_in_the_second_of_an_edit_for_the_last_word(is_turned: bool) -> None:
+    rows = [row(1, 4, type="delete", render="", content=""), row(1, 4, type="update")]
+    assert read_json(answer(*(rows[::-1] if is_turned else rows)), WORDPRESS).withdrawn == ("1",)
+
+
 def test_knows_the_window_of_a_plugin_that_has_nothing_new() -> None:
     parsed = read_json(answer(pages=False, latest_timestamp=None), WORDPRESS)
     assert (parsed.is_live_blog, parsed.entries) == (True, ())

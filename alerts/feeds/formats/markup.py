@@ -29,6 +29,12 @@ _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/?)>|<!--|<!\[CDATA\[")
 _BLOCK_TAG = re.compile(
     r"<(?:p|div|li|ul|ol|blockquote|h[1-6]|table|section|article|figure|pre|br|dl)\b", re.IGNORECASE
 )
+_BOX = re.compile(
+    rf"\s*</?(?:{'|'.join(sorted(_BLOCKS - _ELEMENTS, key=len, reverse=True))})>\s*", re.IGNORECASE
+)
+_ENDS_BLOCK = re.compile(
+    r"(?:</(?:p|li|ul|ol|blockquote|h[1-6]|table|pre|td|th|tr)>|<(?:br|hr|li|td|th|blockquote)>)\s*$"
+)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _TWICE_ESCAPED = re.compile(r"&amp;(?=(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});)")
 _KEPT_TAG = re.compile(r"<(/?)([a-z0-9]+)>")
@@ -36,6 +42,7 @@ _KEPT_TAG = re.compile(r"<(/?)([a-z0-9]+)>")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"[^\S\n]+")
+_LONGEST_TAG = 20  # characters of an element that is kept, closed
 _LONGEST = 100_000  # characters of one post: more fits no mail, and cleaning takes the square of it
 _TITLE_LENGTH = 500
 _OPENING_LENGTH = 100
@@ -80,14 +87,26 @@ def sanitised(markup: str, base: str) -> str:
     """
     cleaned = nh3.clean(
         tidy(markup),
-        tags=_ELEMENTS,
+        tags=_ELEMENTS | _BLOCKS,
         clean_content_tags=_DROPPED,
         attributes={"a": {"href"}},
         attribute_filter=_absolute_links(base),
         url_schemes=_SCHEMES,
         link_rel=None,
-    ).strip()
-    return cleaned if plain(cleaned) else ""
+    )
+    kept = _unwrapped(cleaned).strip()
+    return kept if plain(kept) else ""
+
+
+def _unwrapped(cleaned: str) -> str:
+    """Takes the boxes off; where nothing but a box kept two texts apart, a break does."""
+    kept = [""]
+    for part in filter(None, _BOX.split(cleaned)):
+        is_glued = (
+            kept[-1] and not _ENDS_BLOCK.search(kept[-1][-_LONGEST_TAG:]) and not _BLOCK_TAG.match(part)
+        )
+        kept += ["<br>", part] if is_glued else [part]
+    return "".join(kept)
 
 
 def plain(markup: str) -> str:
