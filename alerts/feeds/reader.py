@@ -1,57 +1,65 @@
 """Reads documents apart from the daemon: what a hostile one takes, it takes from documents of its own kind.
 
-    document ──quick lane──> window
-                  └─ takes too long: begun again in the slow lane, as is all that its feed sends next
-                     ──slow lane──> window, or NotAFeed at the end of its time
+    feed whose last document was small work ──quick lane──┐
+    feed that is new, or more work ──trial lane────────────> window
+                                     └─ takes too long: begun again, as all that its feed sends next
+    feed that took too long ──slow lane──> window, or NotAFeed at the end of its time
 
 Each lane has processes of its own, started when first needed. A process that a document overran is killed and
 replaced before the next document comes.
 """
 
-import asyncio
-import itertools
 from collections import OrderedDict
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-import structlog
-
-from alerts.errors import FetchFailed, NotAFeed, Unavailable
+from alerts.errors import FetchFailed, NotAFeed
 from alerts.feeds.formats.values import ParsedFeed
-from alerts.feeds.reader_process import Answer, Cause, Document, Killed, ReaderProcess
+from alerts.feeds.reader_lane import Lane
+from alerts.feeds.reader_process import Answer, Cause, Document, Killed
 
-log = structlog.get_logger()
-
-# A live blog's page takes 5 to 50 milliseconds of a processor, a dense feed about a second per megabyte.
-_QUICK = timedelta(seconds=0.25)
-_QUICK_PER_MEGABYTE = timedelta(seconds=1)
-_QUICK_AT_MOST = timedelta(seconds=1)
-_OVERTAKEN = 20_000  # bytes: a document lets one that came later pass for each of these
-_PROBATION = 5  # documents read quickly in a row, and a feed that overran is trusted again
-_MOST_SUSPECTS = 10_000
+# A live blog's page takes 2 to 50 milliseconds of a processor, and the largest we know 0.2 seconds.
+_QUICK = timedelta(seconds=0.1)
+_QUICK_PER_MEGABYTE = timedelta(seconds=0.2)
+_QUICK_AT_MOST = timedelta(seconds=0.5)
+_SMALL = 0.1  # seconds by the clock: who took more last time keeps out of the way of those who did not
+_GUESS = 1.0  # seconds for a megabyte of a feed that we do not know yet
+_PROBATION = 5  # documents read quickly, and a feed that took too long is trusted again
+_MOST_RECORDS = 20_000
 _MOST_WAITING = 4  # slow documents: each may take its whole time, and who asks waits with it
 _NICE = 10  # slow documents get the processor when nobody else wants it
+_IDLE = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class _Record:
+    """How a feed was read: how long its last document took, and how many it must send before it is trusted."""
+
+    seconds: float
+    probation: int = 0
 
 
 class Readers:
-    """Processes that read documents: `count` quick ones and a slow one; used as an async context manager.
+    """Processes that read documents: `count` quick ones, and one more each for the unknown and the slow.
 
-    A document may take `timeout`, by the clock and of a processor, and `memory` bytes.
+    Used as an async context manager. A document may take `timeout`, by the clock and of a processor, and
+    `memory` bytes.
     """
 
     def __init__(self, count: int, timeout: timedelta, memory: int) -> None:
         self._timeout = timeout
         self._memory = memory
-        self._quick = _Lane(count, memory, timeout)
-        self._slow = _Lane(1, memory, timeout, niceness=_NICE)
-        self._suspects: OrderedDict[str, int] = OrderedDict()
+        self._quick = Lane(count, memory, timeout)
+        self._trial = Lane(1, memory, timeout, idle=_IDLE)
+        self._slow = Lane(1, memory, timeout, idle=_IDLE, niceness=_NICE)
+        self._records: OrderedDict[str, _Record] = OrderedDict()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for lane in (self._quick, self._slow):
+        for lane in (self._quick, self._trial, self._slow):
             await self._stack.enter_async_context(lane)
         return self
 
@@ -63,22 +71,27 @@ class Readers:
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes that stand now."""
-        return self._quick.pids + self._slow.pids
+        return self._quick.pids + self._trial.pids + self._slow.pids
 
     async def read(self, body: bytes, url: str, content_type: str, *, feed: str = "") -> ParsedFeed:
         """Reads a document as `formats.parse` does, however long others take.
 
-        `feed` names who sends it, the URL when not given: a feed that overran waits with its like from then on.
+        `feed` names who sends it, the URL when not given: a feed that took too long waits with its like.
         Raises NotAFeed, also for a document beyond the limits; FetchFailed when too many slow ones wait.
         """
         sender = feed or url
         document = Document(body, url, content_type)
-        if sender not in self._suspects:
+        record = self._records.get(sender)
+        if record is None or not record.probation:
+            expected = _GUESS * len(body) / 1e6 if record is None else record.seconds
+            is_small = record is not None and record.seconds <= _SMALL
+            lane = self._quick if is_small else self._trial
             quick = min(quick_time(len(body)), self._timeout)
-            answer = await self._quick.read(document, quick)
+            answer, seconds = await lane.read(document, quick, expected)
             if not isinstance(answer, Killed):
+                self._note(sender, _Record(seconds))
                 return _parsed(answer)
-            self._suspect(sender)
+            self._note(sender, _Record(seconds, _PROBATION))
             if answer.cause != Cause.TIME or quick == self._timeout:
                 raise self._overran(answer)
         return await self._read_slowly(document, sender)
@@ -88,27 +101,20 @@ class Readers:
             raise FetchFailed(
                 "Other documents that take long are read first: this one waits for its next poll."
             )
-        began = asyncio.get_running_loop().time()
-        answer = await self._slow.read(document, self._timeout)
+        record = self._records.get(sender) or _Record(0, _PROBATION)
+        answer, seconds = await self._slow.read(document, self._timeout, record.seconds)
         if isinstance(answer, Killed):
-            self._suspect(sender)
+            self._note(sender, _Record(seconds, _PROBATION))
             raise self._overran(answer)
-        if asyncio.get_running_loop().time() - began <= quick_time(len(document.body)).total_seconds():
-            self._acquit(sender)
+        is_quick = seconds <= quick_time(len(document.body)).total_seconds()
+        self._note(sender, _Record(seconds, record.probation - is_quick))
         return _parsed(answer)
 
-    def _suspect(self, sender: str) -> None:
-        self._suspects[sender] = _PROBATION
-        self._suspects.move_to_end(sender)
-        if len(self._suspects) > _MOST_SUSPECTS:
-            self._suspects.popitem(last=False)
-
-    def _acquit(self, sender: str) -> None:
-        left = self._suspects.get(sender, 0) - 1
-        if left > 0:
-            self._suspects[sender] = left
-        else:
-            self._suspects.pop(sender, None)
+    def _note(self, sender: str, record: _Record) -> None:
+        self._records[sender] = record
+        self._records.move_to_end(sender)
+        if len(self._records) > _MOST_RECORDS:
+            self._records.popitem(last=False)
 
     def _overran(self, killed: Killed) -> NotAFeed:
         match killed.cause:
@@ -128,106 +134,8 @@ def quick_time(size: int) -> timedelta:
     return min(_QUICK + _QUICK_PER_MEGABYTE * (size / 1_000_000), _QUICK_AT_MOST)
 
 
-def _parsed(answer: ParsedFeed | NotAFeed) -> ParsedFeed:
+def _parsed(answer: Answer) -> ParsedFeed:
+    assert not isinstance(answer, Killed), "told apart before"
     if isinstance(answer, NotAFeed):
         raise answer
     return answer
-
-
-@dataclass(order=True, slots=True)
-class _Job:
-    """A document that waits."""
-
-    rank: float
-    document: Document = field(compare=False)
-    processor: timedelta = field(compare=False)
-    answer: asyncio.Future[Answer] = field(compare=False)
-
-
-class _Lane:
-    """Some processes and the documents that wait for them; a process is started when first needed."""
-
-    def __init__(self, count: int, memory: int, wall: timedelta, niceness: int = 0) -> None:
-        self._count = count
-        self._memory = memory
-        self._wall = wall
-        self._niceness = niceness
-        self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
-        self._numbers = itertools.count()
-        self._processes: dict[int, ReaderProcess] = {}
-        self._workers: list[asyncio.Task[None]] = []
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        return tuple(process.pid for process in self._processes.values())
-
-    @property
-    def waiting(self) -> int:
-        return self._jobs.qsize()
-
-    async def __aenter__(self) -> Self:
-        self._workers = [
-            asyncio.create_task(self._work(place), name="read documents") for place in range(self._count)
-        ]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
-        while not self._jobs.empty():
-            self._jobs.get_nowait().answer.cancel()
-
-    async def read(self, document: Document, processor: timedelta) -> Answer:
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        rank = next(self._numbers) + len(document.body) / _OVERTAKEN
-        self._jobs.put_nowait(_Job(rank, document, processor, answer))
-        return await answer
-
-    async def _work(self, place: int) -> None:
-        """Reads what waits, for as long as it is not cancelled."""
-        try:
-            while True:
-                job = await self._jobs.get()
-                if not job.answer.done():  # who asked may have gone
-                    await self._do(place, job)
-        finally:
-            process = self._processes.pop(place, None)
-            if process is not None:
-                await process.stop()
-
-    async def _do(self, place: int, job: _Job) -> None:
-        try:
-            process = await self._process(place)
-            answer = await process.ask(job.document, job.processor, self._wall)
-        except asyncio.CancelledError:
-            job.answer.cancel()
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised where the document was asked for
-            if not job.answer.done():
-                job.answer.set_exception(error)
-        else:
-            if not job.answer.done():
-                job.answer.set_result(answer)
-        used = self._processes.get(place)
-        if used is not None and not used.is_usable:
-            del self._processes[place]
-            await self._replace(place)
-
-    async def _process(self, place: int) -> ReaderProcess:
-        process = self._processes.get(place)
-        return process if process is not None and process.is_usable else await self._start(place)
-
-    async def _start(self, place: int) -> ReaderProcess:
-        process = await ReaderProcess.start(self._memory, self._niceness)
-        self._processes[place] = process
-        return process
-
-    async def _replace(self, place: int) -> None:
-        """Starts the next process before a document asks for it."""
-        try:
-            await self._start(place)
-        except Unavailable as error:  # the next document tries again
-            log.error("reader_cannot_start", reason=str(error))  # noqa: TRY400 - the reason is in the error

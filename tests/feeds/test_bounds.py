@@ -17,22 +17,22 @@ def feed(*entries: FeedEntry, **fields: object) -> ParsedFeed:
 
 
 def test_a_live_blog_is_taken_whole() -> None:
-    given = feed(*(entry(number, minute=number) for number in range(2_000)), withdrawn=("a", "b"))
+    given = feed(*(entry(number, minute=number) for number in range(1_000)), withdrawn=("a", "b"))
     assert bounded(given) == given
 
 
 def test_the_newest_of_too_many_are_taken_in_the_document_s_order() -> None:
     taken = bounded(feed(*(entry(number, minute=number) for number in range(2_500)))).entries
-    assert [each.key for each in taken] == [str(number) for number in range(500, 2_500)]
+    assert [each.key for each in taken] == [str(number) for number in range(1_500, 2_500)]
     taken = bounded(feed(*(entry(number, minute=-number) for number in range(2_500)))).entries
-    assert [each.key for each in taken] == [str(number) for number in range(2_000)]
+    assert [each.key for each in taken] == [str(number) for number in range(1_000)]
 
 
 def test_without_times_those_on_top_are_taken_for_the_newest() -> None:
     given = feed(*(entry(number, minute=number or None) for number in range(2_500)))
     taken = bounded(given)
-    assert [each.key for each in taken.entries] == [str(number) for number in range(2_000)]
-    assert taken.warnings == ("the document holds 2500 entries: 2000 of them were read",)
+    assert [each.key for each in taken.entries] == [str(number) for number in range(1_000)]
+    assert taken.warnings == ("the document holds 2500 entries: 1000 of them were read",)
 
 
 def test_books_are_taken_in_part() -> None:
