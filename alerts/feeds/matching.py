@@ -238,9 +238,12 @@ class _Matching:
             return alike >= (_EDITED_SAME_TIME if self._are_keys_texts else _RENAMED_SAME_TIME)
         if self.is_halved:  # what a damaged page does not show has not left it
             return False
-        if is_same_time is None and self._are_keys_texts:
+        has_same_numbers = numbers(mine) == numbers(other)
+        if is_same_time is None and self._are_keys_texts and has_same_numbers:
             return alike >= _EDITED
-        return alike >= _EDITED_OTHER_TIME and numbers(mine) == numbers(other)
+        # Without ids and times a number may still be put right in place.
+        is_number_mended = is_same_time is None and self.rule == Rule.TEXT
+        return alike >= _EDITED_OTHER_TIME and (has_same_numbers or is_number_mended)
 
     def _is_same_time(self, old: KnownEntry, keyed: Keyed) -> bool | None:
         """Whether both were published at one time; None where a time is not given or says nothing."""

@@ -60,9 +60,14 @@ def _faded(before: float | None, now: float) -> float:
 
 
 def _stable_share(known: Known, window: Sequence[Sighting], rule: str) -> float | None:
-    """Gives the share of known texts that stand under known keys; None where no text is known."""
+    """Gives the share of known texts that stand under a known key; None where no text is known.
+
+    A text may stand on the page twice, such as pinned: one known key is enough.
+    """
     same = [each for each in window if Name(Rule.TEXT, each.fingerprint) in known.names]
-    return sum(_is_known(known, each, rule) for each in same) / len(same) if same else None
+    texts = {each.fingerprint for each in same}
+    steady = {each.fingerprint for each in same if _is_known(known, each, rule)}
+    return len(steady) / len(texts) if texts else None
 
 
 def _is_known(known: Known, sighting: Sighting, rule: str) -> bool:

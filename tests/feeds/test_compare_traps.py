@@ -99,6 +99,13 @@ def test_ids_that_are_new_at_each_poll_are_given_up_and_the_operator_is_told_onc
     assert (known.identity.rule, known.identity.health) == (Rule.TEXT, Health.DEGRADED)
 
 
+def test_a_page_that_shows_everything_twice_breaks_no_rule() -> None:
+    twice = window(*KNOWN.entries, *(replace(each, key=f"pin-{each.key}", url="") for each in KNOWN.entries))
+    known = knowing(*[twice] * 9)
+    assert (known.identity.rule, known.identity.stable) == (Rule.ID, 1.0)
+    assert len(known.entries) == 6
+
+
 def test_one_migration_is_forgiven() -> None:
     renamed = window(*(replace(each, key=f"new-{each.key}", url="") for each in KNOWN.entries))
     known = knowing(KNOWN, renamed, renamed)
