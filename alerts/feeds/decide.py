@@ -30,6 +30,7 @@ from alerts.feeds.rule import rule_for
 
 # So many new entries and not one known: another blog, a new id scheme, or we were away for long.
 _LOST_TOUCH = 3
+_AT_ONCE = 10  # a blog that begins has a few entries at the second look, a page that was broken has them all
 _MARKS_AT_ONCE = 5  # more known entries that turn into key events at one poll are a new template, no news
 
 
@@ -207,6 +208,8 @@ def _hold(known: Known, inserts: Sequence[Insert], *, is_any_known: bool, policy
     news = sum(not insert.history for insert in inserts)
     if news > policy.flood_limit:
         return f"{news} new entries in one poll, and the limit is {policy.flood_limit}"
+    if not known.window and news >= _AT_ONCE:
+        return f"{news} new entries at once on a page that was empty"
     if known.window and known.moved_at is None and not is_any_known and news >= _LOST_TOUCH:
         return f"{news} new entries and not one that was known"
     return ""

@@ -34,14 +34,17 @@ def with_keys(window: Sequence[Sighting], rule: str) -> list[Keyed]:
 
 
 def is_other_story(one: Keyed, other: Keyed) -> bool:
-    """Whether two entries under one key are two: unlike texts, or a few words said again, at different times."""
-    if one.entry.published_at is None or one.entry.published_at == other.entry.published_at:
+    """Whether two entries under one key are two: unlike texts, or a few words said again, at different times.
+
+    At one time only two whole texts are: a holding line and what follows it are versions of one entry.
+    """
+    times = (one.entry.published_at, other.entry.published_at)
+    if None in times:
         return False
-    if other.entry.published_at is None:
-        return False
+    is_short = min(len(words(one.entry)), len(words(other.entry))) < SHORT
     if one.fingerprint == other.fingerprint:
-        return len(words(one.entry)) < SHORT
-    return likeness(one.units, other.units) < OTHER_STORY
+        return is_short and times[0] != times[1]
+    return likeness(one.units, other.units) < OTHER_STORY and not (is_short and times[0] == times[1])
 
 
 def _apart(one: Keyed, other: Keyed) -> tuple[Keyed, Keyed]:

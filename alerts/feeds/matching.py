@@ -11,6 +11,7 @@ from alerts.feeds.identity import Name, Rule
 from alerts.feeds.keys import OTHER_STORY
 from alerts.feeds.known import Keyed, Known, KnownEntry
 from alerts.feeds.rule import is_halved
+from alerts.feeds.teasers import teasers
 from alerts.feeds.times import Times, times_of
 from alerts.feeds.wording import SHORT, likeness, numbers, words
 
@@ -145,14 +146,17 @@ class _Matching:
                 self._pair(keyed, old, is_renamed=not by_loose, is_edited=not self._had(old, keyed))
         return rest
 
-    def copies(self, window: Iterable[Keyed]) -> list[Keyed]:
-        """Ignores an entry whose text stands on the page under another key."""
+    def copies(self, window: Sequence[Keyed]) -> list[Keyed]:
+        """Ignores an entry whose text, or more of it, stands on the page under another key."""
         shown = {pair.keyed.fingerprint: pair.keyed.entry.published_at for pair in self.pairs}
+        begun = teasers([*(pair.keyed for pair in self.pairs), *window])
         rest = []
         for keyed in window:
             at = shown.get(keyed.fingerprint)
             if keyed.fingerprint in shown and not self._is_said_again(keyed, at):
                 self._ignore(keyed, "a copy of another entry on the page")
+            elif keyed.key in begun:
+                self._ignore(keyed, "the beginning of another entry on the page")
             else:
                 shown[keyed.fingerprint] = keyed.entry.published_at
                 rest.append(keyed)

@@ -38,6 +38,10 @@ def test_the_figures_are_the_codes() -> None:
     assert "by ten minutes" in PAGE
     assert history._LONG_AGO.total_seconds() == 3600
     assert "more than an hour ago" in PAGE
+    assert history._BEYOND_BELIEF.days == 365
+    assert "less than a year" in PAGE
+    assert history._MEANWHILE.total_seconds() == 600
+    assert "more than ten minutes before the move" in PAGE
     assert (history._LEAST_LINES, history._RESTATED) == (3, 0.8)
     assert "at least three lines, four fifths" in PAGE
     assert rule._LEAST_STABLE == 0.5
