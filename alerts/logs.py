@@ -38,6 +38,8 @@ def configure(*, is_json: bool, stream: TextIO | None = None) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    # It warns when a tick takes longer than its interval and the next is left out: as it should be.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def without_addresses(
