@@ -64,7 +64,9 @@ async def test_a_feed_of_this_machine_needs_no_setting(web: HostileSite) -> None
 async def test_what_a_page_names_is_not_the_operators_word(web: HostileSite) -> None:
     async with Fetcher("alerts-test/1", LIMITS) as fetcher:
         with pytest.raises(FetchFailed, match=REFUSED):
-            await fetcher.get(web.url("/live"), now=NOW, obey_robots=False, beside="https://news.example/live")
+            await fetcher.get(
+                web.url("/live"), now=NOW, obey_robots=False, beside="https://news.example/live"
+            )
         page = await fetcher.get(web.url("/live"), now=NOW, obey_robots=False, beside=web.url("/day-1"))
         assert isinstance(page, Page)
     assert len(web.asked) == 1

@@ -33,9 +33,9 @@ async def test_every_setting_of_fetching_counts() -> None:
 
 
 async def test_the_pace_is_that_of_the_settings() -> None:
-    waits = []
+    waits: list[float] = []
     for rate in (100, None):
         fetches = fetcher(PollingConfig(host_rate=rate))
-        for pace in (fetches._asker._pace, fetches._asker._own_pace):
-            waits.append([pace.take("news.example", 0) for _ in range(7)][-1])
+        paces = (fetches._asker._pace, fetches._asker._own_pace)
+        waits += [[pace.take("news.example", 0) for _ in range(7)][-1] for pace in paces]
     assert waits == [pytest.approx(0.02), pytest.approx(0.02), pytest.approx(1.0), 0]
