@@ -45,7 +45,7 @@ log = structlog.get_logger()
 LEASE = timedelta(seconds=12)  # renewed while a poll lasts: the feeds of a process that died wait no longer
 STANDSTILL = timedelta(seconds=30)  # without a tick: polls were missed, and are caught up with by and by
 FOLLOWERS_EVERY = timedelta(seconds=5)
-SLOW_AFTER = 2  # seconds; a poll that takes longer gives its place to others ...
+SLOW_AFTER = 0.5  # seconds; a poll that takes longer gives its place to others ...
 SLOW_FACTOR = 4  # ... until so many times `parallel` are under way
 _STORED_AT_ONCE = 200
 

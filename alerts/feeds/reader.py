@@ -30,7 +30,8 @@ _GUESS = 1.0  # seconds for a megabyte of a feed that we do not know yet
 _PROBATION = 5  # documents read quickly, and a feed that took too long is trusted again
 _MOST_RECORDS = 20_000
 _MOST_WAITING = 4  # slow documents: each may take its whole time, and who asks waits with it
-_NICE = 10  # slow documents get the processor when nobody else wants it
+# Who is not known to be quick has the processor when nobody else wants it.
+_TRIAL_NICE, _SLOW_NICE = 10, 15
 _IDLE = timedelta(minutes=1)
 
 
@@ -53,8 +54,8 @@ class Readers:
         self._timeout = timeout
         self._memory = memory
         self._quick = Lane(count, memory, timeout)
-        self._trial = Lane(1, memory, timeout, idle=_IDLE)
-        self._slow = Lane(1, memory, timeout, idle=_IDLE, niceness=_NICE)
+        self._trial = Lane(1, memory, timeout, idle=_IDLE, niceness=_TRIAL_NICE)
+        self._slow = Lane(1, memory, timeout, idle=_IDLE, niceness=_SLOW_NICE)
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._stack = AsyncExitStack()
 
