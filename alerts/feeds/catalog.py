@@ -12,6 +12,7 @@ from alerts.dispatch.announce import announce_entry
 from alerts.errors import Conflict, NotFound, Refused
 from alerts.feeds import push_store
 from alerts.feeds.formats.source import is_web
+from alerts.feeds.grouping import group
 from alerts.feeds.outcomes import POLLED_STATES
 from alerts.feeds.views import FeedDraft, FeedView, all_views, draft_of, entry_counts, view_of
 from alerts.models import AlertEntry, Audit, Entry, EntryAlias, EntryRevision, Feed, FeedState
@@ -150,9 +151,10 @@ def release(session: Session, name: str, by: str, now: datetime, *, skip: bool =
         session.add(entry)
     session.flush()
     if not skip:
-        for entry in held:
-            assert entry.id is not None, "read from the table"
-            announce_entry(session, entry.id, now)
+        waited = [entry.id for entry in held if entry.id is not None]
+        group(session, waited, now)
+        for entry_id in waited:
+            announce_entry(session, entry_id, now)
     _audit(session, "feed.skip" if skip else "feed.release", name, by, now)
     return len(held)
 

@@ -158,7 +158,8 @@ def _insert(session: Session, feed: Feed, decision: Decision, now: datetime) -> 
     """Writes the new entries, oldest first, and announces them unless they are a baseline or held."""
     kinds = [_kind(feed, insert, is_baseline=decision.is_baseline) for insert in decision.inserts]
     entries = _insert_rows(session, feed, decision.inserts, kinds, now)
-    group(session, [entry.id for entry in entries if entry.id is not None and not entry.is_baseline], now)
+    news = [entry.id for entry, kind in zip(entries, kinds, strict=True) if entry.id and kind == Kind.NEW]
+    group(session, news, now)
     items = []
     for entry, insert, kind in zip(entries, decision.inserts, kinds, strict=True):
         assert entry.id is not None, "flushed"

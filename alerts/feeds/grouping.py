@@ -35,7 +35,8 @@ class _Reported:
 def group(session: Session, entry_ids: Iterable[int], now: datetime) -> None:
     """Puts each of these new entries into the group of the earlier entry that it is most alike, if any.
 
-    The rows and their first revisions must be flushed. A group is named by its first entry.
+    The rows and their first revisions must be flushed. A group is named by its first entry. What the flood
+    guard holds is grouped once a person has released it: a flood compared with itself would cost seconds.
     """
     waiting = sorted(entry_ids)
     if not waiting:
@@ -89,6 +90,7 @@ def _recent(session: Session, newest_id: int, now: datetime) -> list[_Reported]:
             col(Entry.first_seen_at) > now - WINDOW,
             col(Entry.id) <= newest_id,
             col(Entry.withdrawn_at).is_(None),
+            ~col(Entry.is_held),
         )
         .order_by(col(Entry.id).desc())
         .limit(_MOST_COMPARED)

@@ -8,7 +8,6 @@ log = structlog.get_logger()
 
 _EVENTS = {
     Kind.NEW: "entry_new",
-    Kind.HELD: "entry_held",
     Kind.EDITED: "entry_edited",
     Kind.KEY_EVENT: "entry_key_event",
     Kind.WITHDRAWN: "entry_withdrawn",
@@ -17,7 +16,10 @@ _EVENTS = {
 
 
 def tell(result: PollResult) -> None:
-    """Logs a result: entries and ends as news, all that a person should look at as a warning."""
+    """Logs a result: entries and ends as news, all that a person should look at as a warning.
+
+    What is held is counted and not listed: a flood would fill the log as well.
+    """
     if result.verdict == Verdict.POLLED:
         counts = {str(kind): count for kind in Kind if (count := result.count(kind))}
         log.info("feed_polled", feed=result.feed, **counts)

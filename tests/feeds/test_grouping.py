@@ -66,3 +66,11 @@ def test_other_numbers_are_never_grouped(db: Database) -> None:
         update = an_entry(session, a_feed(session, "b"), title=TITLE, text=TEXT.replace("Three", "Five"))
         group(session, [update], NOW)
         assert groups(session, first, update) == [None, None]
+
+
+def test_what_the_flood_guard_holds_is_grouped_with_nothing(db: Database) -> None:
+    with db.begin() as session:
+        held = an_entry(session, a_feed(session, "a"), title=TITLE, text=TEXT, is_held=True)
+        first = an_entry(session, a_feed(session, "b"), title=TITLE, text=TEXT)
+        group(session, [first], NOW)
+        assert groups(session, held, first) == [None, None]

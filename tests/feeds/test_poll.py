@@ -177,6 +177,29 @@ async def test_a_release_announces_what_waited_and_only_that(newsroom: Newsroom)
     assert not (await newsroom.poll()).items
 
 
+async def test_a_flood_is_compared_with_other_news_only_when_it_is_released(newsroom: Newsroom) -> None:
+    """A thousand held entries, each compared with all others, would keep every other feed waiting."""
+
+    def groups() -> list[int | None]:
+        with newsroom.database.begin() as session:
+            return list(session.exec(select(Entry.group_id).order_by(col(Entry.id))))
+
+    newsroom.shows(A)
+    await newsroom.poll()
+    told_twice = "Three people were hurt in a fire at a warehouse in Riverton, the fire service said"
+    fires = [
+        Post(f"n{each}", "Fire in Riverton warehouse", f"{told_twice}{'.' * each}", each) for each in (1, 2)
+    ]
+    newsroom.shows(
+        *fires, *(Post(f"x{each}", f"Flood {each}", f"Text {each}.", each) for each in range(3)), A
+    )
+    assert [item.kind for item in (await newsroom.poll()).items] == [Kind.HELD] * 5
+    assert set(groups()) == {None}
+    with newsroom.database.begin() as session:
+        catalog.release(session, "harbour", "ann", newsroom.now)
+    assert len(set(groups()) - {None}) == 1
+
+
 async def test_a_skip_mails_nobody_of_what_waited(newsroom: Newsroom) -> None:
     await flood(newsroom)
     with newsroom.database.begin() as session:
