@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ from alerts.web.server import WebServer
 from alerts.web.websub import Callbacks
 
 log = structlog.get_logger()
+
+_LAST_POLLS_SECONDS = 2  # at a stop: whoever runs us may kill what takes ten
 
 
 def run(config: Config) -> None:
@@ -136,7 +138,10 @@ async def _polling(scheduler: AsyncIOScheduler, poller: Poller) -> AsyncIterator
     try:
         yield lambda: scheduler.add_job(poller.tick, id="poll now", replace_existing=True, max_instances=3)
     finally:
-        await poller.drain()
+        # A poll that is broken off loses nothing: its lease ends, and the feed is polled again.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_POLLS_SECONDS):
+                await poller.drain()
 
 
 @asynccontextmanager

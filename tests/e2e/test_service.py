@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes.blog import Post
-from fakes.site import site
+from fakes.site import Reply, site
 from fakes.smtp import Mail, ScriptedServer, StartSmtp
 from installation import CONFIG, Installation
 
@@ -152,6 +153,15 @@ async def test_a_flood_is_held_until_a_person_releases_it(installation: Installa
         assert "held" in await installation.command("feeds", "list")
         await installation.command("feeds", "release", "harbour")
         await relay.wait_until(lambda: len(relay.accepted) == 30)
+
+
+async def test_a_server_that_never_finishes_keeps_no_daemon_from_stopping(installation: Installation) -> None:
+    """A fetch may take half a minute; whoever stops a service kills it sooner."""
+    installation.feed.replies["/live"] = Reply(never_ends=True)
+    async with installation.daemon() as process:
+        await installation.polls(1)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 15) == 0
 
 
 async def test_approval_waits_for_a_person(installation: Installation) -> None:
