@@ -48,6 +48,7 @@ FOLLOWERS_EVERY = timedelta(seconds=5)
 SLOW_AFTER = 0.5  # seconds; a poll that takes longer gives its place to others ...
 SLOW_FACTOR = 4  # ... until so many times `parallel` are under way
 _STORED_AT_ONCE = 200
+_STORES = 3  # transactions at once where the database takes several; the rest are for deliveries
 
 
 class Read(Protocol):
@@ -88,6 +89,11 @@ class Poller:
     _looked_at: datetime | None = None  # for followers
     _unchanged: list[tuple[DueFeed, Unchanged, asyncio.Future[PollResult]]] = field(default_factory=list)
     _storing: asyncio.Task[None] | None = None
+    _turns: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Else a mail's next step would wait behind every window that has just been read.
+        self._turns = asyncio.Semaphore(1 if self.database.is_sqlite else _STORES)
 
     async def tick(self) -> int:
         """Starts polling what is due, as far as there is room; gives how many polls it started."""
@@ -107,7 +113,8 @@ class Poller:
         if isinstance(outcome, Unchanged):
             result = await self._store_with_others(feed, outcome)
         else:
-            result = await self.database.run(store, feed, outcome, self.clock(), self.random, self.rhythm)
+            async with self._turns:
+                result = await self.database.run(store, feed, outcome, self.clock(), self.random, self.rhythm)
         tell(result)
         if self.on_result is not None:
             self.on_result(result)
@@ -233,10 +240,12 @@ class Poller:
                 )
             except Exception as error:  # noqa: BLE001 - each of the polls ends with it, and says so
                 for _, _, stored in polls:
-                    stored.set_exception(error)
+                    if not stored.done():  # broken off meanwhile, at a stop
+                        stored.set_exception(error)
             else:
                 for (_, _, stored), result in zip(polls, results, strict=True):
-                    stored.set_result(result)
+                    if not stored.done():
+                        stored.set_result(result)
 
 
 async def poll_due(

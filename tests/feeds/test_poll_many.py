@@ -1,6 +1,7 @@
 """Many feeds at once: nothing thunders after a standstill, no host takes all the room, and little is written."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from alerts.feeds import poll
 from alerts.feeds.answers import Validators
 from alerts.feeds.claims import MOST_OF_A_HOST, claim_due
 from alerts.feeds.fetch import Fetcher, Limits
+from alerts.feeds.formats import ParsedFeed
 from alerts.feeds.outcomes import PollResult, Unchanged, Verdict
 from alerts.feeds.poll import Poller
 from alerts.feeds.schedule import Rhythm
@@ -47,6 +49,37 @@ def many(session: Session, hosts: list[Site], count: int, **fields: Any) -> None
         name = f"{fields.get('kind', 'feed')}-{number}"
         values = {key: value for key, value in fields.items() if key != "kind"}
         a_feed(session, name, url=f"{host.url('/live')}?{name}", **values)
+
+
+async def test_a_delivery_waits_for_one_window_and_not_for_all_that_were_read(
+    sqlite_db: Database, hosts: list[Site]
+) -> None:
+    order: list[str] = []
+    reads = 0
+
+    async def read(body: bytes, url: str, content_type: str, *, feed: str = "") -> ParsedFeed:
+        nonlocal reads
+        reads += 1
+        return await poll.read_in_thread(body, url, content_type, feed=feed)
+
+    with sqlite_db.begin() as session:
+        many(session, hosts, 10, baselined_at=None)
+    is_free = threading.Event()
+    async with Fetcher("test") as fetcher:
+        poller = Poller(
+            sqlite_db, fetcher, lambda: NOW, read=read, on_result=lambda _: order.append("window")
+        )
+        assert await poller.tick() == 10
+        blocked = asyncio.create_task(sqlite_db.run(lambda _: is_free.wait(30)))
+        async with asyncio.timeout(30):
+            while reads < 10:  # noqa: ASYNC110 - ten tasks read
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # each has asked for its turn by then
+        mail = asyncio.create_task(sqlite_db.run(lambda _: order.append("mail")))
+        await asyncio.sleep(0)
+        is_free.set()
+        await asyncio.gather(blocked, mail, poller.drain())
+    assert order.index("mail") <= 1, order
 
 
 async def test_two_hundred_feeds_that_are_overdue_at_a_start_do_not_thunder(
