@@ -27,7 +27,7 @@ from alerts.models import Alert, AlertState, Feed, FeedState, Frequency
 from build import NOW, a_feed, a_reader, a_topic
 from delivering import delivering, until
 from fakes.site import Site, site
-from fakes.smtp import ScriptedServer
+from fakes.smtp import Mail, ScriptedServer
 from traps.scenario import SITE, Scenario, Step, told
 
 _TTL = timedelta(days=3650)  # mails go out by the machine's clock, which the script's knows nothing of
@@ -42,7 +42,7 @@ async def run(scenarios: Sequence[Scenario], db: Database, folder: Path) -> Told
     await smtp.start()
     held: dict[str, list[bool]] = {}
     try:
-        async with site() as web, _fetcher() as fetcher:
+        async with site() as web, a_fetcher() as fetcher:
             newsroom = _Newsroom(db, web, fetcher)
             for number, scenario in enumerate(scenarios):
                 held[scenario.name] = await newsroom.play(scenario, number)
@@ -70,7 +70,8 @@ class _Newsroom:
     def __init__(self, db: Database, web: Site, fetcher: Fetcher) -> None:
         self.db, self.web = db, web
         self.now = NOW
-        self.poller = Poller(db, fetcher, lambda: self.now, random=Random(1))
+        self.results: list[PollResult] = []
+        self.poller = Poller(db, fetcher, lambda: self.now, random=Random(1), on_result=self.results.append)
 
     async def play(self, scenario: Scenario, number: int) -> list[bool]:
         """Polls one feed step by step; says of each poll whether it held the feed."""
@@ -79,8 +80,10 @@ class _Newsroom:
         for step, self.now in zip(scenario.steps, _times(scenario), strict=True):
             self._show(step, number)
             await self.db.run(_begin, feed_id, step, self.now)
+            self.results.clear()
             await self.poller.tick()
-            held.append(_is_held(await self.poller.drain()))
+            await self.poller.drain()
+            held.append(_is_held(self.results))
         await self.db.run(_stop, feed_id)
         return held
 
@@ -157,5 +160,10 @@ def _address(number: int, frequency: Frequency) -> str:
     return f"{frequency}-{number}@example.org"
 
 
-def _fetcher() -> Fetcher:
+def subjects(mails: Iterable[Mail]) -> list[str]:
+    """Gives the subjects of mails, decoded."""
+    return [str(message_from_bytes(mail.content, policy=policy.default)["Subject"]) for mail in mails]
+
+
+def a_fetcher() -> Fetcher:
     return Fetcher("alerts-test/1", Limits(timedelta(seconds=10), 10_000_000))

@@ -32,6 +32,11 @@ class Step:
     act: Act | None = None
 
     @property
+    def again(self) -> "Step":
+        """The same pages at a later poll: they have caused what they may."""
+        return Step(self.pages)
+
+    @property
     def expected(self) -> list[str]:
         return told(self.mails, self.flash, is_held=self.is_held)
 
