@@ -295,3 +295,32 @@ def test_hears_a_series_say_that_it_is_complete() -> None:
 def test_hears_a_feed_flag_its_key_events(inner: str) -> None:
     parsed: Any = channel(f"<item><title>One</title>{inner}</item><item><title>Two</title></item>")
     assert [entry.is_key_event for entry in parsed.entries] == [True, False]
+
+
+def test_reads_an_embedded_message_with_its_language_and_tooltips() -> None:
+    """Each embedded tweet says `lang`; neither words nor mails may carry that."""
+    entry = item(
+        "<title>Fog</title><description><![CDATA[<p>He wrote:</p><blockquote class='twitter-tweet' data-lang='en'>"
+        "<p lang='en' dir='ltr'>Fog &amp; rain</p>&mdash; Port (@port) <a href='https://t.example/1' title='t'>Sunday</a>"
+        "</blockquote><div lang='fr'><abbr title='Port Authority'>PA</abbr></div>]]></description>"
+    )
+    assert entry.text == "He wrote:\n\nFog & rain\n\n\u2014 Port (@port) Sunday\n\nPA"
+    assert entry.html == (
+        "<p>He wrote:</p><blockquote><p>Fog &amp; rain</p>\u2014 Port (@port) "
+        '<a href="https://t.example/1">Sunday</a></blockquote>PA'
+    )
+
+
+def test_keeps_the_lines_of_what_is_preformatted() -> None:
+    entry = item(
+        "<description><![CDATA[<p>One\nline.</p><pre class='x'><code>a = 1\nb = 2\n</code></pre>]]></description>"
+    )
+    assert entry.text == "One line.\n\na = 1\nb = 2"
+
+
+@pytest.mark.parametrize("tag", ["&lt;div&gt;", "&amp;lt;img&amp;gt;"])
+def test_takes_a_tag_that_a_headline_names_for_words(tag: str) -> None:
+    assert item(f"<title>How to centre a {tag}</title>").title in {
+        "How to centre a <div>",
+        "How to centre a <img>",
+    }

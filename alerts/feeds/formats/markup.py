@@ -23,6 +23,8 @@ _BLOCKS = {
     "article", "header", "footer", "figure", "figcaption", "pre", "hr", "dl", "dt", "dd", "aside",
 }  # fmt: skip
 _CELLS = {"td", "th"}
+# Said for every element, or nh3 keeps its own two: `lang`, which each embedded tweet has, and `title`.
+_BARE: dict[str, set[str]] = {"*": set()}
 _LINES = {"li", "tr", "dt", "dd"}
 
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/?)>|<!--|<!\[CDATA\[")
@@ -37,6 +39,7 @@ _ENDS_BLOCK = re.compile(
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _TWICE_ESCAPED = re.compile(r"&amp;(?=(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});)")
+_PREFORMATTED = re.compile(r"<pre>.*?</pre>", re.DOTALL)
 _KEPT_TAG = re.compile(r"<(/?)([a-z0-9]+)>")
 # PostgreSQL takes no NUL, UTF-8 no lone surrogate, and no reader a control character or a zero-width space.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
@@ -89,7 +92,7 @@ def sanitised(markup: str, base: str) -> str:
         tidy(markup),
         tags=_ELEMENTS | _BLOCKS,
         clean_content_tags=_DROPPED,
-        attributes={"a": {"href"}},
+        attributes={"a": {"href"}} | _BARE,
         attribute_filter=_absolute_links(base),
         url_schemes=_SCHEMES,
         link_rel=None,
@@ -112,7 +115,11 @@ def _unwrapped(cleaned: str) -> str:
 def plain(markup: str) -> str:
     """Gives the words of HTML: paragraphs apart by an empty line, entities undone twice."""
     # Sanitised first to bare elements without attributes, every tag has one exact shape.
-    bare = nh3.clean(tidy(markup), tags=_BLOCKS | _CELLS | {"br"}, clean_content_tags=_DROPPED, attributes={})
+    bare = nh3.clean(
+        tidy(markup), tags=_BLOCKS | _CELLS | {"br"}, clean_content_tags=_DROPPED, attributes=_BARE
+    )
+    if "<pre>" in bare:
+        bare = _PREFORMATTED.sub(lambda block: block[0].replace("\n", "<br>"), bare)
     # A line end inside a paragraph is no line end in HTML, except that plain text given as HTML means it.
     lines = bare if not _KEPT_TAG.search(bare) else bare.replace("\n", " ")
     broken = _KEPT_TAG.sub(_as_space, lines)

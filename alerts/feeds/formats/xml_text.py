@@ -17,6 +17,10 @@ _MARKUP = re.compile(
     r"</[a-z][\w:-]*\s*>|<(?:br|hr|img|p|div|li)\b[^<>]*>|<[a-z][\w:-]*\s+[\w:-]+\s*=[^<>]*>|<!--|<!\[CDATA\[",
     re.IGNORECASE,
 )
+# A headline has no paragraphs: "How to centre a <div>" is words.
+_MARKUP_OF_LINE = re.compile(
+    r"</[a-z][\w:-]*\s*>|<br\s*/?>|<[a-z][\w:-]*\s+[\w:-]+\s*=[^<>]*>|<!--", re.IGNORECASE
+)
 _PLAIN = {"", "text", "plain", "text/plain"}
 _XHTML = {"xhtml", "application/xhtml+xml"}
 # No end tag in HTML.
@@ -39,7 +43,9 @@ class Text:
         """The text as a headline or a name."""
         if self.kind == "xhtml":
             return one_line(plain(self.value), is_plain=True)
-        return one_line(self.value, is_plain=self.kind == "plain" or not _is_markup(self.value))
+        return one_line(
+            self.value, is_plain=self.kind == "plain" or not _is_markup(self.value, _MARKUP_OF_LINE)
+        )
 
     @property
     def html(self) -> str:
@@ -77,8 +83,8 @@ def undeclared(element: Element) -> Text:
     return Text(element.text[:_LONGEST], "html", element.bases)
 
 
-def _is_markup(value: str) -> bool:
-    return bool(_MARKUP.search(value) or _MARKUP.search(html.unescape(value)))
+def _is_markup(value: str, evidence: re.Pattern[str] = _MARKUP) -> bool:
+    return bool(evidence.search(value) or evidence.search(html.unescape(value)))
 
 
 def _inner(element: Element, *, may_hold_markup: bool = False) -> str:
