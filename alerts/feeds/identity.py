@@ -90,7 +90,8 @@ UNKNOWN = Identity("", Health.UNKNOWN, "no entries yet")
 
 # FreshRSS gives a rule up from the same share on.
 _PRESENT = 0.95
-_ORDINAL = re.compile(r"(\d{1,4})$")
+# A place on a page: "post1", "#1". Not what ends in a number by chance: an address, a urn, "6740e01", "0001".
+_PLACE = re.compile(r"((?:[^#]*#)?(?:[^#/:?]*[^\w#/:?]|[^#/:?]*_)?[^\W\d_]*)(0|[1-9]\d{0,3})")
 
 
 def sight(entry: FeedEntry) -> Sighting:
@@ -161,16 +162,19 @@ def named(sighting: Sighting, rule: str) -> Name:
 
 
 def _is_positional(given: Sequence[tuple[str, Sighting]]) -> bool:
-    """Whether ids count 1, 2, 3 (or 0, 1, 2) down the page: on a newest-first page every arrival moves them."""
+    """Whether ids count 1, 2, 3 (or 0, 1, 2) down the page: on a newest-first page every arrival moves them.
+
+    What is not seen here is found out by the first arrival: `rule.rule_for`.
+    """
     times_by_value: dict[str, datetime | None] = {}
     for value, sighting in given:  # a copy further down has no place of its own
         times_by_value.setdefault(value, sighting.entry.published_at)
     order = list(times_by_value)
-    found = [_ORDINAL.search(value) for value in order]
+    found = [_PLACE.fullmatch(value) for value in order]
     if len(order) < 2 or not all(found):  # noqa: PLR2004 - one entry has no order
         return False
-    numbers = [int(match[1]) for match in found if match]
-    stems = {value[: match.start()] for value, match in zip(order, found, strict=True) if match}
+    numbers = [int(match[2]) for match in found if match]
+    stems = {match[1] for match in found if match}
     if len(stems) > 1 or numbers[0] > 1 or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         return False
     times = [time for time in times_by_value.values() if time is not None]

@@ -87,6 +87,22 @@ def test_takes_numbers_that_are_no_positions(numbers: list[int]) -> None:
     assert rule(*numbered("https://news.example/live#{}", numbers)) == Rule.ID
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "6740e0ff8f08ab12cd34ef{}",
+        "0a1b2c3d-0000-4000-8000-00000000000{}",
+        "340000{}",
+        "tag:news.example,2026:{}",
+        "https://news.example/?p={}",
+        "https://news.example/live/2026/{}",
+    ],
+)
+def test_takes_an_id_that_ends_in_a_number_for_no_position(pattern: str) -> None:
+    """Two or three posts may well bear ids that follow one another; a page counts in words or fragments."""
+    assert rule(*numbered(pattern, [1, 2, 3])) == Rule.ID
+
+
 def test_takes_numbers_that_rise_with_time_for_what_they_are() -> None:
     entries = [entry(number, key=f"#{number}") for number in (1, 2, 3)]  # oldest first
     assert rule(*entries) == Rule.ID
