@@ -195,6 +195,19 @@ NOW = "2026-11-22T07:13:42.118Z"
             "headline": "What we know",
             "isPartOf": {"@type": "LiveBlogPosting", "url": URL, "coverageStartTime": "2026-11-22T07:00:00Z"},
         },
+        {
+            "@type": "SportsEvent",
+            "name": "Harbour v Lighthouse",
+            "subjectOf": {
+                "@type": "LiveBlogPosting",
+                "url": URL,
+                "coverageStartTime": "2026-11-22T07:00:00Z",
+            },
+        },
+        [
+            {"@type": "NewsArticle", "headline": "What we know", "url": URL},
+            {"@type": "LiveBlogPosting", "url": f"{URL}-2", "coverageStartTime": "2026-11-22T07:00:00Z"},
+        ],
         {"@type": "NewsArticle", "headline": "How a LiveBlogPosting works", "liveBlogUpdate": []},
         {"@type": "LiveBlogPosting"},
     ],
@@ -205,6 +218,8 @@ NOW = "2026-11-22T07:13:42.118Z"
         "a list of live blogs",
         "two blogs elsewhere",
         "an article of a live blog",
+        "a match with a live blog to come",
+        "an article beside a blog to come",
         "an article with an empty field",
         "a bare label",
     ],

@@ -224,3 +224,14 @@ def test_superdesks_own_metadata() -> None:
     parsed = read(blog(post))
     assert everything(parsed) == [(None, post["url"], "", "One")]
     assert parsed.entries[0].published_at == at(8, 0)
+
+
+def test_a_video_among_the_posts() -> None:
+    video = {
+        "@type": "VideoObject",
+        "name": "The quay",
+        "description": "Seen from above.",
+        "url": f"{LIVE}#v1",
+    }
+    entry = read(blog(video | {"uploadDate": "2026-11-22T09:40:00Z"})).entries[0]
+    assert (entry.title, entry.text, entry.published_at) == ("The quay", "Seen from above.", at(9, 40))

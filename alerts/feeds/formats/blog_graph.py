@@ -89,9 +89,15 @@ def chosen(blogs: Sequence[Blog], page: str) -> Blog | None:
         return _joined(best, filled)
     if any(blog.updates for blog in blogs):
         return None
-    waiting = [blog for blog in blogs if blog.is_own and _is_announced(blog.value)]
+    waiting = [blog for blog in blogs if _may_be_here(blog, page) and _is_announced(blog.value)]
     one_page = len({_bare(blog.address) for blog in waiting}) == 1
     return waiting[0] if one_page else None  # several are a list of blogs
+
+
+def _may_be_here(blog: Blog, page: str) -> bool:
+    """Whether a page may be a blog's own: not where it names the blog as another page of its site."""
+    there, here = _bare(blog.address), _bare(page)
+    return blog.is_own and (there == here or there.partition("/")[0] != here.partition("/")[0])
 
 
 def copies(blogs: Iterable[Blog]) -> int:

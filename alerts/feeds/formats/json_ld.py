@@ -32,6 +32,7 @@ _ELSEWHERE = frozenset(
         "isRelatedTo",
         "recommendation",
         "sharedContent",
+        "subjectOf",
     }
 )
 

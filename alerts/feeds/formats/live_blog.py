@@ -17,6 +17,7 @@ from alerts.feeds.formats.values import FeedEntry, ParsedFeed
 NAME = "live-blog"
 RANK = 10  # first: a page may be an AMP live list, too
 _WANTED = re.compile(r"LiveBlogPosting|liveBlogUpdate", re.IGNORECASE)
+_FIRST = ("datePublished", "dateCreated", "uploadDate")  # the last is a VideoObject's
 _TIMES = ("datePublished", "dateModified", "dateCreated", "coverageStartTime", "coverageEndTime")
 # "A. Reporter14:05 GMT": a name that the page prints together with the hour.
 _CLOCK = re.compile(
@@ -82,7 +83,7 @@ def _entry(source: Source, update: Object, page: str, clock: Clock) -> FeedEntry
         title=one_line(words(update.get("headline")) or words(update.get("name"))),
         markup=as_html(_body(update)),
         author=_authors(update.get("author")),
-        published_at=clock.read(words(update.get("datePublished")) or words(update.get("dateCreated"))),
+        published_at=clock.read(*(words(update.get(name)) for name in _FIRST)),
         updated_at=clock.read(words(update.get("dateModified"))),
     )
 
