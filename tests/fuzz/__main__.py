@@ -119,7 +119,7 @@ def _with_hypothesis(name: str, seconds: int, folder: Path) -> int:
 
     @given(slipped(target.good))
     @settings(
-        max_examples=500,
+        max_examples=100,
         deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink],

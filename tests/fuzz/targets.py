@@ -36,7 +36,7 @@ _LONGEST_KEY = 300
 _SECONDS = 5.0  # of a processor: a small input that takes longer has found a loop
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _ACTIVE = re.compile(
-    r"""<\s*(?:script|style|iframe|object|svg|img|form)\b | <[^>]*\son\w+\s*= | href="(?!https?://|mailto:)""",
+    r"""<\s*(?:script|style|iframe|object|svg|img|form)\b | <[^>]*\son\w+\s*= | <[^>]*\shref="(?!https?://|mailto:)""",
     re.IGNORECASE | re.VERBOSE,
 )
 
