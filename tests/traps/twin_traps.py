@@ -106,7 +106,7 @@ def only_query_or_fragment() -> Iterator[Scenario]:
             return [each.but(id="", url=shape.format(each.id)) for each in listed]
 
         edited = [each.but(text=each.text.replace(".", "!")) for each in posts(1, 4)]
-        for name in ("rss", "live blog", "microdata"):
+        for name in ("rss", "live blog"):
             write = WRITERS[name]
             yield scenario(
                 f"{name}: {what}",
@@ -138,7 +138,7 @@ def one_address() -> Iterator[Scenario]:
         "the page's fragment": lambda each: each.but(id="", url=f"{URL}#blog"),
     }
     for what, shape in shapes.items():
-        for name in ("rss", "atom", "json feed", "live blog"):
+        for name in ("rss", "json feed", "live blog"):
             write = WRITERS[name]
             mended = post(2, title="Crane stands still after short circuit")
             yield scenario(
