@@ -6,7 +6,7 @@ from sqlmodel import Session
 
 from alerts.db import Database
 from alerts.feeds.grouping import WINDOW, also_reported, group, other_sources
-from alerts.models import Entry
+from alerts.models import Entry, EntryRevision
 from build import NOW, a_feed, an_entry
 
 TITLE = "Fire in Riverton warehouse"
@@ -74,3 +74,17 @@ def test_what_the_flood_guard_holds_is_grouped_with_nothing(db: Database) -> Non
         first = an_entry(session, a_feed(session, "b"), title=TITLE, text=TEXT)
         group(session, [first], NOW)
         assert groups(session, held, first) == [None, None]
+
+
+def test_an_edited_text_is_compared_as_it_reads_now(db: Database) -> None:
+    with db.begin() as session:
+        first = an_entry(session, a_feed(session, "a"), title="Smoke over the docks", text="More soon.")
+        group(session, [first], NOW)
+        session.get_one(Entry, first).revision = 2
+        session.add(
+            EntryRevision(entry_id=first, number=2, fingerprint="2", title=TITLE, text=TEXT, seen_at=NOW)
+        )
+        session.flush()
+        second = an_entry(session, a_feed(session, "b"), title=TITLE, text=TEXT)
+        group(session, [second], NOW)
+        assert groups(session, first, second) == [first, first]
