@@ -13,6 +13,9 @@ from alerts.feeds.guard import is_oddly_numeric
 _SAFE = "%/:?@!$&'()*+,;=-._~|[]"
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+")
 
+# yarl raises IndexError where a user stands before a host that is not there: "http://[::1]:@/".
+_UNREADABLE = (ValueError, IndexError)
+
 _NO_WEB_ADDRESS = "The address, or one it redirects to, is no http or https URL: check it in a browser."
 
 
@@ -35,7 +38,7 @@ def first(url: str) -> URL:
             query_string=_quoted(parts.query),
             encoded=True,
         )
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise FetchFailed(_NO_WEB_ADDRESS) from error
 
 
@@ -45,7 +48,7 @@ def following(current: URL, location: str) -> URL:
         raise FetchFailed("The server redirects to nowhere: it names no new address.")
     try:
         return first(urljoin(str(current), location.strip()))
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise FetchFailed(_NO_WEB_ADDRESS) from error
 
 
@@ -53,7 +56,7 @@ def credentials(url: str) -> str:
     """Gives the Authorization header for the user and password in a URL, or nothing (RFC 7617)."""
     try:
         loose = URL(url)
-    except ValueError:
+    except _UNREADABLE:
         return ""
     if loose.user is None and loose.password is None:
         return ""

@@ -108,6 +108,7 @@ def links(data: bytes) -> None:
     addresses.loose(canonical)
     answers.link(text, "hub", _URL)
     answers.retry_after(text, NOW)
+    hops.credentials(text)
     with suppress(FetchFailed):
         hops.following(hops.first(text), text)
 

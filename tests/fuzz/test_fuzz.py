@@ -39,6 +39,10 @@ def test_what_was_found_once_keeps_every_promise(document: bytes) -> None:
     compare(b"\0" + document)
 
 
+def test_an_address_that_was_found_once_is_none() -> None:
+    TARGETS["links"].run(b"http://[::ff]:@/x")
+
+
 @given(documents())
 @quickly
 def test_a_damaged_document_is_a_feed_or_none(document: bytes) -> None:
