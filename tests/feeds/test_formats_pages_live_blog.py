@@ -144,6 +144,8 @@ def test_takes_the_clock_off_a_byline() -> None:
         {"liveBlogUpdate": {}},
         {"liveBlogUpdate": None},
         {"coverageStartTime": "2026-11-22T07:00:00Z", "dateModified": "2026-11-22T07:00:00Z"},
+        {"coverageStartTime": "2026-11-22T07:00:00Z", "url": "/harbour-live"},
+        {"coverageStartTime": "2026-11-22T07:00:00Z", "url": "https://paper.example/harbour-live-2"},
     ],
 )
 def test_knows_a_live_blog_that_has_not_begun(fields: dict[str, Any]) -> None:

@@ -97,7 +97,9 @@ def chosen(blogs: Sequence[Blog], page: str) -> Blog | None:
 def _may_be_here(blog: Blog, page: str) -> bool:
     """Whether a page may be a blog's own: not where it names the blog as another page of its site."""
     there, here = _bare(blog.address), _bare(page)
-    return blog.is_own and (there == here or there.partition("/")[0] != here.partition("/")[0])
+    host = there.partition("/")[0]
+    is_elsewhere = there != here and host != "" and host == here.partition("/")[0]
+    return blog.is_own and not is_elsewhere
 
 
 def copies(blogs: Iterable[Blog]) -> int:
