@@ -50,7 +50,7 @@ def report(feed: ParsedFeed) -> CheckReport:
     window = [identity.sight(entry) for entry in feed.entries]
     chosen = identity.choose(window)
     entries = _shown(window, chosen.rule) if window else ()
-    return CheckReport(feed, chosen, entries, (*feed.warnings, *_warnings(feed, chosen, len(entries))))
+    return CheckReport(feed, chosen, entries, (*feed.warnings, *_warnings(window, chosen, len(entries))))
 
 
 def _shown(window: Sequence[Sighting], rule: str) -> tuple[Keyed, ...]:
@@ -63,13 +63,13 @@ def _shown(window: Sequence[Sighting], rule: str) -> tuple[Keyed, ...]:
     return tuple(shown[id(each.entry)] for each in window if id(each.entry) in shown)
 
 
-def _warnings(feed: ParsedFeed, chosen: Identity, distinct: int) -> list[str]:
+def _warnings(window: Sequence[Sighting], chosen: Identity, distinct: int) -> list[str]:
     found = []
     if chosen.health == identity.Health.WEAK:
         found.append(f"{chosen.why}: a large edit may be taken for a new entry")
-    if distinct < len(feed.entries):
-        found.append(f"{len(feed.entries) - distinct} entries repeat another and are counted once")
-    wordless = sum(not identity.words(entry) for entry in feed.entries)
+    if distinct < len(window):
+        found.append(f"{len(window) - distinct} entries repeat another and are counted once")
+    wordless = sum(not each.has_words for each in window)
     if wordless:
         found.append(f"{wordless} entries have no words and would not be mailed")
     return found

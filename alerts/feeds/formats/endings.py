@@ -96,6 +96,7 @@ def _sign_on_page(source: Source, page: str) -> str:
 
 def _first_target(source: Source, page: str, document: LexborHTMLParser, says: re.Pattern[str]) -> str:
     readable = _MOST_READ
+    idle: set[str] = set()  # the links of a paragraph stand in the same words
     for anchor in document.css("a[href]")[:_MOST_LINKS]:
         link = source.absolute(anchor.attributes.get("href") or "", page)
         if not link or not _is_another_page_of_the_site(link, page):
@@ -104,12 +105,15 @@ def _first_target(source: Source, page: str, document: LexborHTMLParser, says: r
         readable -= len(passage)
         if readable < 0:
             break
-        if len(passage) <= _LONGEST and MAY_CONTINUE.search(passage) and _leads_on(passage, says):
+        if passage not in idle and _leads_on(passage, says):
             return link.partition("#")[0]
+        idle.add(passage)
     return ""
 
 
 def _leads_on(passage: str, says: re.Pattern[str]) -> bool:
+    if len(passage) > _LONGEST or not MAY_CONTINUE.search(passage):
+        return False
     return says.search(passage) is not None and not LOOKS_BACK.search(passage)
 
 

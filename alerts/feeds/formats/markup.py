@@ -26,6 +26,8 @@ _CELLS = {"td", "th"}
 # Said for every element, or nh3 keeps its own two: `lang`, which each embedded tweet has, and `title`.
 _BARE: dict[str, set[str]] = {"*": set()}
 _LINES = {"li", "tr", "dt", "dd"}
+# To bare elements without attributes: every tag has one exact shape then.
+_BARE_WORDS = nh3.Cleaner(tags=_BLOCKS | _CELLS | {"br"}, clean_content_tags=_DROPPED, attributes=_BARE)
 
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/?)>|<!--|<!\[CDATA\[")
 _BLOCK_TAG = re.compile(
@@ -42,8 +44,7 @@ _TWICE_ESCAPED = re.compile(r"&amp;(?=(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]
 _PREFORMATTED = re.compile(r"<pre>.*?</pre>", re.DOTALL)
 _KEPT_TAG = re.compile(r"<(/?)([a-z0-9]+)>")
 # PostgreSQL takes no NUL, UTF-8 no lone surrogate, and no reader a control character or a zero-width space.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
 _SPACE = re.compile(r"[^\S\n]+")
 _LONGEST_TAG = 20  # characters of an element that is kept, closed
 _LONGEST = 100_000  # characters of one post: more fits no mail, and cleaning takes the square of it
@@ -53,7 +54,7 @@ _OPENING_LENGTH = 100
 
 def tidy(words: str) -> str:
     """Drops what no database, mail or screen can carry; keeps tabs and line ends."""
-    return _UNPRINTABLE.sub("", _SURROGATE.sub("\ufffd", words))
+    return _UNPRINTABLE.sub(lambda found: "\ufffd" if "\ud800" <= found[0] <= "\udfff" else "", words)
 
 
 def as_html(raw: str) -> str:
@@ -84,10 +85,7 @@ def _with_paragraphs(markup: str) -> str:
 
 
 def sanitised(markup: str, base: str) -> str:
-    """Gives the HTML that a mail may carry: known elements, and web or mail links made absolute.
-
-    Empty when nothing is left to read.
-    """
+    """Gives the HTML that a mail may carry: known elements, and web or mail links made absolute."""
     cleaned = nh3.clean(
         tidy(markup),
         tags=_ELEMENTS | _BLOCKS,
@@ -97,8 +95,7 @@ def sanitised(markup: str, base: str) -> str:
         url_schemes=_SCHEMES,
         link_rel=None,
     )
-    kept = _unwrapped(cleaned).strip()
-    return kept if plain(kept) else ""
+    return _unwrapped(cleaned).strip()
 
 
 def _unwrapped(cleaned: str) -> str:
@@ -114,10 +111,7 @@ def _unwrapped(cleaned: str) -> str:
 
 def plain(markup: str) -> str:
     """Gives the words of HTML: paragraphs apart by an empty line, entities undone twice."""
-    # Sanitised first to bare elements without attributes, every tag has one exact shape.
-    bare = nh3.clean(
-        tidy(markup), tags=_BLOCKS | _CELLS | {"br"}, clean_content_tags=_DROPPED, attributes=_BARE
-    )
+    bare = _BARE_WORDS.clean(tidy(markup))
     if "<pre>" in bare:
         bare = _PREFORMATTED.sub(lambda block: block[0].replace("\n", "<br>"), bare)
     # A line end inside a paragraph is no line end in HTML, except that plain text given as HTML means it.

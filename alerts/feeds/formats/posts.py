@@ -31,7 +31,7 @@ def entry(
         url=url,
         title=title,
         text=text,
-        html=sanitised(markup, url or source.url),
+        html=sanitised(markup, url or source.url) if text else "",
         author=author,
         published_at=published_at,
         updated_at=updated_at,
