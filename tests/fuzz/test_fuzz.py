@@ -30,6 +30,9 @@ FOUND = {
     "control characters in a Guardian block's address": seeds.DOCUMENTS["guardian"].replace(
         b"0123456789abcdef01234567", b"01\x0323456789abcdef01234567"
     ),
+    "a list in the place of a Guardian block's flag": seeds.DOCUMENTS["guardian"].replace(
+        b'"keyEvent": true', b'"keyEvent": []'
+    ),
 }
 
 

@@ -121,7 +121,7 @@ def _moment(value: Any) -> Any:
 
 def _flag(block: Object, name: str) -> bool:
     attributes = block.get("attributes")
-    return isinstance(attributes, dict) and attributes.get(name) in {True, "true"}
+    return isinstance(attributes, dict) and attributes.get(name) in (True, "true")
 
 
 def _page_model(source: Source, markup: str) -> ParsedFeed:
