@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo run test check format chaos clean
+.PHONY: help demo run test check format chaos fuzz bench clean
 
 help:
 	@echo "make demo    the whole service on a sample live blog (ARGS=--once ends by itself)"
 	@echo "make run     the daemon, from config.toml"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, import contracts"
+	@echo "make fuzz    inputs made up for every parser, for a bounded time (ARGS='--seconds 60 --target formats')"
+	@echo "make bench   what polling and the ledger cost, in a few minutes (ARGS='--feeds 100')"
 	@echo "make chaos   kill the daemon hundreds of times while it mails (takes long)"
 
 $(VENV)/.made:
@@ -53,6 +55,17 @@ format: $(VENV)/.checked
 
 chaos: $(VENV)/.tested
 	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+$(VENV)/.fuzzed: $(VENV)/.tested
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary atheris -c constraints.txt -e '.[test,fuzz]' || echo "atheris has no wheel for this machine."
+	@touch $@
+
+fuzz: $(VENV)/.fuzzed
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
+bench: $(VENV)/.tested
+	@PYTHONPATH=tests $(BIN)/python bench/feeds.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python bench/ledger.py --readers 5000
 
 clean:
 	rm -rf $(VENV) build dist
