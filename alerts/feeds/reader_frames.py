@@ -138,7 +138,10 @@ def _as_plain(value: object) -> str | float:
 def _text(given: object) -> str:
     if not isinstance(given, str):
         raise Garbled("no text")
-    given.encode()  # half of a surrogate pair is none either
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise Garbled("half of a surrogate pair") from error
     return given
 
 

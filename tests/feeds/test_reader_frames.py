@@ -104,6 +104,7 @@ def test_one_value_of_another_kind_garbles_an_entry(entry: FeedEntry, data: st.D
         {"kind": "other"},
         {"kind": []},
         {"reason": "x" * 501},
+        {"reason": "\udea2"},
         {"feed": None},
         {"feed": {}},
         {"more": 1},
