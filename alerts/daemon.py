@@ -19,6 +19,13 @@ from typing import Any
 
 import psycopg
 import structlog
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_SUBMITTED,
+    JobExecutionEvent,
+    JobSubmissionEvent,
+)
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import Session
 
@@ -48,6 +55,7 @@ from alerts.web.websub import Callbacks
 
 log = structlog.get_logger()
 
+_LAST_TICKS_SECONDS = 2
 _LAST_POLLS_SECONDS = 2  # at a stop: whoever runs us may kill what takes ten
 
 
@@ -124,11 +132,34 @@ async def _serve(
 async def _ticking(scheduler: AsyncIOScheduler, database: Database) -> AsyncIterator[None]:
     """Runs the scheduler, whose jobs ask often what is due; a tick that comes late is not made up for."""
     scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
+    none_under_way = _none_under_way(scheduler)
     scheduler.start()
     try:
         yield
     finally:
+        # Shut down at once it would cancel the ticks under way, each with an error in the log.
+        scheduler.pause()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_TICKS_SECONDS):
+                await none_under_way.wait()
         scheduler.shutdown(wait=False)
+
+
+def _none_under_way(scheduler: AsyncIOScheduler) -> asyncio.Event:
+    """Gives an event that is set while no job runs."""
+    running: set[str] = set()
+    none_running = asyncio.Event()
+    none_running.set()
+
+    def note(event: JobExecutionEvent | JobSubmissionEvent) -> None:
+        if event.code == EVENT_JOB_SUBMITTED:
+            running.add(event.job_id)
+        else:
+            running.discard(event.job_id)
+        none_running.clear() if running else none_running.set()
+
+    scheduler.add_listener(note, EVENT_JOB_SUBMITTED | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+    return none_running
 
 
 @asynccontextmanager
