@@ -41,7 +41,7 @@ run: $(VENV)/.installed
 	@$(BIN)/alerts run $(ARGS)
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.checked
 	$(BIN)/ruff format --check .

@@ -41,8 +41,8 @@ from alerts.dispatch.journal import Journals
 from alerts.errors import ConfigError
 from alerts.feeds.fetch import Fetcher
 from alerts.feeds.poll import Poller
-from alerts.feeds.push import Hubs
-from alerts.feeds.reader import Readers
+from alerts.feeds.push.hubs import Hubs
+from alerts.feeds.read.readers import Readers
 from alerts.feeds.schedule import Rhythm
 from alerts.fetching import fetcher, readers
 from alerts.mail.render import Renderer, SiteView

@@ -4,7 +4,7 @@ import math
 
 from alerts.config import PollingConfig
 from alerts.feeds.fetch import Fetcher, Guard, Limits
-from alerts.feeds.reader import Readers
+from alerts.feeds.read.readers import Readers
 
 _HOST_RATE = 2  # requests a second, where the operator names none
 

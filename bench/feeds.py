@@ -30,7 +30,7 @@ from alerts.db import Database, upgrade
 from alerts.feeds.fetch import Fetcher, Limits
 from alerts.feeds.outcomes import PollResult, Verdict
 from alerts.feeds.poll import Poller
-from alerts.feeds.reader import Readers
+from alerts.feeds.read.readers import Readers
 from alerts.models import Feed, table_of
 from fakes import postgres
 

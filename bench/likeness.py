@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from alerts.feeds import likeness
+from alerts.feeds.compare import likeness
+from alerts.feeds.compare.likeness import OTHER_FEED, SAME_FEED, Told, is_same_news, told
 from alerts.feeds.formats import parse
-from alerts.feeds.likeness import OTHER_FEED, SAME_FEED, Told, is_same_news, told
 
 PAIRS = Path(__file__).parent / "pairs"
 PAGES = Path(__file__).resolve().parents[1] / "../shared/corpora/feeds/pages"

@@ -12,11 +12,11 @@ from sqlmodel import SQLModel, col, select
 
 from alerts.audience.tokens import derive
 from alerts.db import Database
-from alerts.feeds import push_store
 from alerts.feeds.fetch import Fetcher, Limits
-from alerts.feeds.guard import Guard
-from alerts.feeds.push import Hubs
-from alerts.feeds.push_store import PushView
+from alerts.feeds.fetch.guard import Guard
+from alerts.feeds.push import store as push_store
+from alerts.feeds.push.hubs import Hubs
+from alerts.feeds.push.store import PushView
 from alerts.mail.render import SiteView
 from alerts.models import Feed, Push
 from alerts.web.app import create

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alerts.config import PollingConfig
     from alerts.feeds.check import CheckReport
     from alerts.feeds.formats import ParsedFeed
-    from alerts.feeds.push_store import PushView
+    from alerts.feeds.push.store import PushView
 
 app = typer.Typer(no_args_is_help=True, help="The live blogs that are watched.")
 

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from alerts import db
 from alerts.dispatch.opening import Choice
-from alerts.feeds.grouping import other_sources
+from alerts.feeds.store.grouping import other_sources
 from alerts.mail.render import AlertView, EntryView, Rendered
 from alerts.models import Alert, AlertEntry, Body, Entry, EntryRevision, Feed, Topic, table_of
 

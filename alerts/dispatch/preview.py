@@ -10,7 +10,7 @@ from alerts.dispatch.compose import site_headers
 from alerts.dispatch.content import Content, entry_view
 from alerts.dispatch.opening import Choice
 from alerts.errors import NotFound
-from alerts.feeds.grouping import other_sources
+from alerts.feeds.store.grouping import other_sources
 from alerts.mail.compose import compose, eml, prepare
 from alerts.mail.render import Renderer, SiteView
 from alerts.models import Entry, EntryRevision, Feed, Frequency, Topic

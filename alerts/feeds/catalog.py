@@ -10,10 +10,10 @@ from sqlmodel import Session, col, select
 
 from alerts.dispatch.announce import announce_entry
 from alerts.errors import Conflict, NotFound, Refused
-from alerts.feeds import push_store
 from alerts.feeds.formats.source import is_web
-from alerts.feeds.grouping import group
 from alerts.feeds.outcomes import POLLED_STATES
+from alerts.feeds.push import store as push_store
+from alerts.feeds.store.grouping import group
 from alerts.feeds.views import FeedDraft, FeedView, all_views, draft_of, entry_counts, view_of
 from alerts.models import AlertEntry, Audit, Entry, EntryAlias, EntryRevision, Feed, FeedState
 

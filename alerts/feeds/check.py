@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from alerts.feeds import identity
+from alerts.feeds.compare import identity
+from alerts.feeds.compare.identity import Identity, Sighting
+from alerts.feeds.compare.keys import with_keys
+from alerts.feeds.compare.known import Keyed
 from alerts.feeds.formats import ParsedFeed, parse
-from alerts.feeds.identity import Identity, Sighting
-from alerts.feeds.keys import with_keys
-from alerts.feeds.known import Keyed
 
 
 @dataclass(frozen=True, slots=True)

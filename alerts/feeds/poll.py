@@ -19,7 +19,6 @@ import structlog
 from alerts.db import Database
 from alerts.errors import FetchFailed, NotAFeed
 from alerts.feeds import moves
-from alerts.feeds.claims import catch_up, claim_due, host_of, note_followers, renew
 from alerts.feeds.fetch import Fetcher, NotModified, Page
 from alerts.feeds.formats import ParsedFeed, parse
 from alerts.feeds.outcomes import (
@@ -35,8 +34,9 @@ from alerts.feeds.outcomes import (
 )
 from alerts.feeds.poll_log import tell
 from alerts.feeds.schedule import Rhythm
-from alerts.feeds.store import DEFAULT_RHYTHM, store
-from alerts.feeds.unchanged import store_unchanged
+from alerts.feeds.store.claims import catch_up, claim_due, host_of, note_followers, renew
+from alerts.feeds.store.polls import DEFAULT_RHYTHM, store
+from alerts.feeds.store.unchanged import store_unchanged
 
 __all__ = ["DueFeed", "Kind", "PollItem", "PollResult", "Poller", "Verdict", "claim_due", "poll_due", "store"]
 

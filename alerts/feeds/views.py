@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.feeds import push_store
-from alerts.feeds.identity import Health
+from alerts.feeds.compare.identity import Health
 from alerts.feeds.outcomes import POLLED_STATES
-from alerts.feeds.push_store import PushView
+from alerts.feeds.push import store as push_store
+from alerts.feeds.push.store import PushView
 from alerts.models import Entry, Feed, FeedState, InDoubt
 
 _WAITING = (FeedState.HELD, FeedState.GONE, FeedState.RESTING)

@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 
 from alerts.dispatch.announce import announce_key_event
 from alerts.errors import NotFound
-from alerts.feeds.grouping import Report, also_reported
+from alerts.feeds.store.grouping import Report, also_reported
 from alerts.models import Audit, Entry, EntryRevision, Feed
 
 

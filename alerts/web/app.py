@@ -24,7 +24,7 @@ from alerts.audience import tokens
 from alerts.audience.tokens import Claim, Keys
 from alerts.db import Database
 from alerts.errors import Unavailable
-from alerts.feeds.push_rules import CALLBACK
+from alerts.feeds.push.rules import CALLBACK
 from alerts.mail.render import SiteView
 from alerts.web.forms import Choice, OneClick, read_choice
 from alerts.web.guard import Guard, headers

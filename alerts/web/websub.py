@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from alerts.db import Database
-from alerts.feeds import push_word
-from alerts.feeds.push_rules import Signature
-from alerts.feeds.push_word import Callback, Deed, Heard, HubWord
+from alerts.feeds.push import word as push_word
+from alerts.feeds.push.rules import Signature
+from alerts.feeds.push.word import Callback, Deed, Heard, HubWord
 
 log = structlog.get_logger()
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alerts.feeds.decide import decide
-from alerts.feeds.decision import Decision, Insert, Policy, Revision
+from alerts.feeds.compare.decide import decide
+from alerts.feeds.compare.decision import Decision, Insert, Policy, Revision
+from alerts.feeds.compare.identity import UNKNOWN, Rule
+from alerts.feeds.compare.known import Known, KnownEntry
 from alerts.feeds.formats import ParsedFeed
-from alerts.feeds.identity import UNKNOWN, Rule
-from alerts.feeds.known import Known, KnownEntry
 from fakes.blog import START
 
 POLICY = Policy(flood_limit=5)

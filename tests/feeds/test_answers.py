@@ -9,8 +9,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from alerts.errors import FetchFailed, Gone
-from alerts.feeds.answers import Validators, conditions, link, refusal, retry_after, validators
-from alerts.feeds.hops import credentials, first, following
+from alerts.feeds.fetch.answers import Validators, conditions, link, refusal, retry_after, validators
+from alerts.feeds.fetch.hops import credentials, first, following
 
 NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 BASE = "https://news.example/live/"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from alerts.feeds.blocks import is_page, who_blocks
+from alerts.feeds.fetch.blocks import is_page, who_blocks
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 # Written after the walls that are shown in the wild: the structure of each, none of its text.

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from alerts.feeds.bounds import bounded
+from alerts.feeds.compare.bounds import bounded
 from alerts.feeds.formats.values import FeedEntry, ParsedFeed
 from build import NOW
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alerts.feeds.decision import Policy
+from alerts.feeds.compare.decision import Policy
 from fakes.blog import START, entry, newest_first, window
 from fakes.memory import NOTHING_KNOWN, after, decided, knowing, news, titles
 

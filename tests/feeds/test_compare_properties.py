@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from alerts.feeds.decision import Policy
+from alerts.feeds.compare.decision import Policy
 from alerts.feeds.formats import FeedEntry, ParsedFeed
 from fakes.blog import START, URL, entry, window
 from fakes.memory import NOTHING_KNOWN, after, decided, knowing, news, titles

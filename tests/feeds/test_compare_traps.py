@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from alerts.feeds.decision import Policy
+from alerts.feeds.compare.decision import Policy
+from alerts.feeds.compare.identity import Health, Name, Rule
+from alerts.feeds.compare.known import MAX_REVISIONS
 from alerts.feeds.formats import FeedEntry
-from alerts.feeds.identity import Health, Name, Rule
-from alerts.feeds.known import MAX_REVISIONS
 from fakes.blog import START, URL, entry, newest_first, window, words
 from fakes.memory import NOW, after, decided, knowing, news, titles
 

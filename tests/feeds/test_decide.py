@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds import identity
-from alerts.feeds.decision import Policy
+from alerts.feeds.compare import identity
+from alerts.feeds.compare.decision import Policy
+from alerts.feeds.compare.identity import Health, Rule
+from alerts.feeds.compare.known import MAX_REVISIONS
 from alerts.feeds.formats import FeedEntry, ParsedFeed
-from alerts.feeds.identity import Health, Rule
-from alerts.feeds.known import MAX_REVISIONS
 from fakes.blog import START, URL, entry, newest_first, window, words
 from fakes.memory import NOTHING_KNOWN, after, decided, knowing, titles
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.errors import FetchFailed
-from alerts.feeds.decoding import Decoder
+from alerts.feeds.fetch.decoding import Decoder
 
 LIMIT = 5_000_000
 

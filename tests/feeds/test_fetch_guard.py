@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from alerts.errors import FetchFailed
-from alerts.feeds.connections import AddrInfo
 from alerts.feeds.fetch import Fetcher, Guard, Limits, Page, Validators
+from alerts.feeds.fetch.connections import AddrInfo
 from fakes.hostile_site import HostileSite, hostile_site
 from fakes.tls import Certificates
 

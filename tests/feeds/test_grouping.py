@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlmodel import Session
 
 from alerts.db import Database
-from alerts.feeds.grouping import WINDOW, also_reported, group, other_sources
+from alerts.feeds.store.grouping import WINDOW, also_reported, group, other_sources
 from alerts.models import Entry, EntryRevision
 from build import NOW, a_feed, an_entry
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds.guard import Guard, is_loopback, is_oddly_numeric, own_port
+from alerts.feeds.fetch.guard import Guard, is_loopback, is_oddly_numeric, own_port
 
 GUARD = Guard()
 

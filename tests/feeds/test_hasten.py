@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds.hasten import Haste, after_poll, on_word
+from alerts.feeds.push.hasten import Haste, after_poll, on_word
 from build import NOW
 
 SECOND = timedelta(seconds=1)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds import identity
+from alerts.feeds.compare import identity
+from alerts.feeds.compare.identity import Health, Identity, Rule, canonical, fingerprint, sight
 from alerts.feeds.formats import FeedEntry
-from alerts.feeds.identity import Health, Identity, Rule, canonical, fingerprint, sight
 from fakes.blog import START, URL, entry
 
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from alerts.feeds import decide, history, known, matching, rule, times
-from alerts.feeds.identity import Health, Rule
+from alerts.feeds.compare import decide, history, known, matching, rule, times
+from alerts.feeds.compare.identity import Health, Rule
 from alerts.models import Entry, EntryAlias, Feed
 
 PAGE = (Path(__file__).parents[2] / "docs/explanation/identity.md").read_text()

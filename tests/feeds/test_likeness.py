@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds.likeness import LEAST_WORDS, OTHER_FEED, SAME_FEED, is_same_news, likeness, told
+from alerts.feeds.compare.likeness import LEAST_WORDS, OTHER_FEED, SAME_FEED, is_same_news, likeness, told
 
 BASE = (
     "Fire in Riverton warehouse",

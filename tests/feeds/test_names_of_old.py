@@ -8,9 +8,9 @@ from alembic import command
 from sqlmodel import Session
 
 from alerts.db import Database, _alembic, upgrade
-from alerts.feeds.entry_store import apply, compare
 from alerts.feeds.formats import ParsedFeed
 from alerts.feeds.outcomes import Kind
+from alerts.feeds.store.entries import apply, compare
 from alerts.models import Feed
 from build import NOW, a_feed
 from fakes.blog import entry, newest_first, window, words

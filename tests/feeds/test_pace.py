@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds.pace import Pace
+from alerts.feeds.fetch.pace import Pace
 
 
 def test_lets_a_few_go_at_once_and_then_keeps_the_rate() -> None:

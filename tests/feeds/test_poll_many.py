@@ -14,15 +14,15 @@ from sqlmodel import Session, col, select
 
 from alerts.db import Database
 from alerts.feeds import poll
-from alerts.feeds.answers import Validators
-from alerts.feeds.claims import MOST_OF_A_HOST, claim_due
 from alerts.feeds.fetch import Fetcher, Limits
+from alerts.feeds.fetch.answers import Validators
 from alerts.feeds.formats import ParsedFeed
 from alerts.feeds.outcomes import PollResult, Unchanged, Verdict
 from alerts.feeds.poll import Poller
 from alerts.feeds.schedule import Rhythm
-from alerts.feeds.store import store
-from alerts.feeds.unchanged import store_unchanged
+from alerts.feeds.store.claims import MOST_OF_A_HOST, claim_due
+from alerts.feeds.store.polls import store
+from alerts.feeds.store.unchanged import store_unchanged
 from alerts.models import Feed, FeedState
 from build import NOW, a_feed, a_reader, a_topic
 from fakes.blog import Post, page

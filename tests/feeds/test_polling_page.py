@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from alerts.config import FeedConfig, PollingConfig
-from alerts.feeds import claims, endings, moves, poll, schedule
+from alerts.feeds import endings, moves, poll, schedule
 from alerts.feeds.schedule import words
+from alerts.feeds.store import claims
 
 PAGE = " ".join(
     (Path(__file__).parents[2] / "docs" / "explanation" / "polling.md").read_text().replace("**", "").split()

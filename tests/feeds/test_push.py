@@ -8,8 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from alerts.db import Database
-from alerts.feeds import catalog, push_store
-from alerts.feeds.push import Hubs
+from alerts.feeds import catalog
+from alerts.feeds.push import store as push_store
+from alerts.feeds.push.hubs import Hubs
 from alerts.models import FeedState, PushState
 from fakes.hub import Manners, hub
 from websub import DAY, FEED, MINUTE, Desk, at_desk

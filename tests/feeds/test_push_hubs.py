@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from alerts.db import Database
-from alerts.feeds import push_store
 from alerts.feeds.fetch import Fetcher
+from alerts.feeds.push import store as push_store
 from alerts.models import PushState
 from build import a_feed
 from fakes.hub import Answer, Manners

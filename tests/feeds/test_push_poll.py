@@ -8,11 +8,11 @@ import pytest
 from sqlmodel import select
 
 from alerts.db import Database
-from alerts.feeds.claims import claim_due
 from alerts.feeds.fetch import Validators
 from alerts.feeds.outcomes import Unchanged
 from alerts.feeds.poll import Poller
-from alerts.feeds.store import store
+from alerts.feeds.store.claims import claim_due
+from alerts.feeds.store.polls import store
 from alerts.models import Alert
 from build import NOW, a_topic
 from fakes.blog import Post, page

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds.push_rules import Offer, Signature, backoff, can_reach, lease, offer, renewal
+from alerts.feeds.push.rules import Offer, Signature, backoff, can_reach, lease, offer, renewal
 
 FEED = "https://news.example/live"
 HUB = "https://hub.example/"

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from alerts.errors import FetchFailed, NotAFeed, Unavailable
-from alerts.feeds import reader
 from alerts.feeds.formats import parse
 from alerts.feeds.formats.values import ParsedFeed
-from alerts.feeds.reader import Readers
-from alerts.feeds.reader_frames import OUT_OF_MEMORY
-from alerts.feeds.reader_lane import Lane
-from alerts.feeds.reader_process import Answer, Cause, Document, Killed
+from alerts.feeds.read import readers as reader
+from alerts.feeds.read.frames import OUT_OF_MEMORY
+from alerts.feeds.read.lane import Lane
+from alerts.feeds.read.process import Answer, Cause, Document, Killed
+from alerts.feeds.read.readers import Readers
 from fakes.blog import URL, Post, page
 
 MEMORY = 256_000_000
@@ -141,7 +141,7 @@ async def test_a_process_that_idles_is_ended() -> None:
 
 
 async def test_where_the_address_space_is_not_counted_a_watch_ends_a_greedy_reader() -> None:
-    program = "from alerts.feeds.reader_child import watch_memory; watch_memory(1_000)"
+    program = "from alerts.feeds.read.child import watch_memory; watch_memory(1_000)"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     assert await asyncio.wait_for(process.wait(), 20) == OUT_OF_MEMORY
 
@@ -248,10 +248,10 @@ _PARENT = """
 import asyncio, sys
 from datetime import timedelta
 from alerts.feeds.formats.values import ParsedFeed
-from alerts.feeds.reader import Readers
-from alerts.feeds.reader_lane import Lane
-from alerts.feeds.reader_process import Answer, Cause, Document, Killed
-from alerts.feeds.reader_frames import OUT_OF_MEMORY
+from alerts.feeds.read.readers import Readers
+from alerts.feeds.read.lane import Lane
+from alerts.feeds.read.process import Answer, Cause, Document, Killed
+from alerts.feeds.read.frames import OUT_OF_MEMORY
 
 async def main():
     async with Readers(1, timedelta(seconds=60), 256_000_000) as readers:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds import reader_frames as frames
 from alerts.feeds.formats.values import FeedEntry, ParsedFeed
+from alerts.feeds.read import frames
 from hostile import hostile
 
 _TEXT = hostile.map(lambda text: text.encode("utf-8", "replace").decode())

@@ -12,15 +12,15 @@ from sqlmodel import Session, col, select
 from structlog.testing import capture_logs
 
 from alerts.db import Database
-from alerts.feeds.claims import claim_due
-from alerts.feeds.entry_store import apply, compare
+from alerts.feeds.compare.identity import sight
 from alerts.feeds.fetch import Validators
 from alerts.feeds.formats import ParsedFeed
-from alerts.feeds.identity import sight
 from alerts.feeds.outcomes import Kind, PollItem, TurnKind, Window
 from alerts.feeds.poll_log import tell
-from alerts.feeds.recall import known
-from alerts.feeds.store import store
+from alerts.feeds.store.claims import claim_due
+from alerts.feeds.store.entries import apply, compare
+from alerts.feeds.store.polls import store
+from alerts.feeds.store.recall import known
 from alerts.models import Alert, AlertState, Audit, Entry, EntryAlias, Feed
 from build import NOW, a_feed, a_topic
 from fakes.blog import URL, entry, newest_first, window

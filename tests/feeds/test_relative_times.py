@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds import relative_times
+from alerts.feeds.compare import relative_times
 
 _PIECES = [
     *(part for language in relative_times._LANGUAGES for part in language if part.isalpha()),

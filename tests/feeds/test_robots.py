@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds.robots import LONGEST, Rules, product, read
+from alerts.feeds.fetch.robots import LONGEST, Rules, product, read
 
 US = "alerts/0.1 (+https://example.org/alerts)"
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.feeds.addresses import canonical, loose
-from alerts.feeds.wording import likeness, normal, numbers, units
+from alerts.feeds.compare.addresses import canonical, loose
+from alerts.feeds.compare.wording import likeness, normal, numbers, units
 
 NEWS = "The ferry is late"
 

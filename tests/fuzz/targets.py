@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 from alerts.errors import FetchFailed, NotAFeed
-from alerts.feeds import addresses, answers, hops, reader_frames, robots
-from alerts.feeds.bounds import bounded
 from alerts.feeds.check import report
-from alerts.feeds.decision import Policy
-from alerts.feeds.decoding import Decoder
-from alerts.feeds.fetch import Fetcher, Limits, Page
+from alerts.feeds.compare import addresses
+from alerts.feeds.compare.bounds import bounded
+from alerts.feeds.compare.decision import Policy
+from alerts.feeds.fetch import Fetcher, Limits, Page, answers, hops, robots
+from alerts.feeds.fetch.decoding import Decoder
 from alerts.feeds.formats import ParsedFeed, parse
+from alerts.feeds.read import frames as reader_frames
 from alerts.mail import replies
 from fakes.hostile_site import HostileSite, hostile_site, then_closes
 from fakes.memory import NOTHING_KNOWN, after, decided

@@ -1,0 +1,1 @@
+"""News by push: the WebSub subscriber (W3C Recommendation of 23 January 2018)."""

@@ -1,0 +1,1 @@
+"""What polls find, out of the tables and into them; each function is part of one transaction."""
