@@ -2,6 +2,9 @@
 
 # ruff: noqa: RUF001 - the texts are of many alphabets
 
+from collections.abc import Iterator
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,14 +80,22 @@ def test_sees_through_a_declaration_that_is_not_true(text: str, encoding: str, d
     assert title(encoded(document(text, declared), encoding)) == kept(text, encoding)
 
 
-@pytest.mark.parametrize("declared", ["", "utf-8", "iso-8859-1", "koi8-r", "utf-16", "shift_jis"])
-@pytest.mark.parametrize("encoding", UNICODE)
-@pytest.mark.parametrize("text", TEXTS)
+def untrue() -> Iterator[tuple[str, str, str]]:
+    """Each text in each form of Unicode under each name, true or not.
+
+    Left out: a few letters in UTF-8 that may as well be words in Shift-JIS.
+    """
+    for text, encoding, declared in product(
+        TEXTS, UNICODE, ["", "utf-8", "iso-8859-1", "koi8-r", "utf-16", "shift_jis"]
+    ):
+        has_few_letters = len(text.encode()) < len(text) * 2
+        if not (has_few_letters and encoding == "utf-8" and declared == "shift_jis"):
+            yield text, encoding, declared
+
+
+@pytest.mark.parametrize(("text", "encoding", "declared"), untrue())
 def test_knows_unicode_whatever_is_declared(text: str, encoding: str, declared: str) -> None:
-    body = document(text, declared).encode(encoding)
-    if declared == "shift_jis" and encoding == "utf-8" and len(text.encode()) < len(text) * 2:
-        pytest.skip("a few letters in UTF-8 may be words in Shift-JIS")
-    assert title(body) == text
+    assert title(document(text, declared).encode(encoding)) == text
 
 
 def test_believes_a_mark_before_every_word() -> None:
