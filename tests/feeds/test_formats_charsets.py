@@ -93,7 +93,7 @@ def untrue() -> Iterator[tuple[str, str, str]]:
             yield text, encoding, declared
 
 
-@pytest.mark.parametrize(("text", "encoding", "declared"), untrue())
+@pytest.mark.parametrize(("text", "encoding", "declared"), list(untrue()))
 def test_knows_unicode_whatever_is_declared(text: str, encoding: str, declared: str) -> None:
     assert title(document(text, declared).encode(encoding)) == text
 
