@@ -13,6 +13,7 @@ from alerts.feeds import catalog
 from alerts.feeds.fetch import Fetcher, Limits
 from alerts.feeds.outcomes import DueFeed, Failed, Kind, PollResult, Verdict
 from alerts.feeds.poll import Poller, claim_due, poll_due, store
+from alerts.feeds.store import entries
 from alerts.models import Alert, Audit, Entry, EntryRevision, Feed, FeedState
 from build import NOW, a_feed, a_reader, a_topic
 from fakes.blog import Post, page
@@ -166,6 +167,20 @@ async def test_a_flood_is_stored_and_held_and_mails_nobody(newsroom: Newsroom) -
     newsroom.shows(B, *(Post(f"n{number}", f"Flood {number}", f"Text {number}.") for number in range(4)), A)
     assert [item.kind for item in (await newsroom.poll()).items] == [Kind.HELD]
     assert newsroom.alerts() == []
+
+
+async def test_of_a_held_page_that_is_another_each_time_no_more_is_kept_than_can_be_looked_through(
+    newsroom: Newsroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "MOST_HELD", 4)
+    await flood(newsroom)
+    for number in (10, 20):
+        newsroom.shows(*(Post(f"n{n}", f"Flood {n}", f"Text {n}.", n) for n in range(number, number + 4)), A)
+        assert (await newsroom.poll()).items == ()
+    with newsroom.database.begin() as session:
+        assert catalog.release(session, "harbour", "ann", newsroom.now, skip=True) == 4
+    newsroom.shows(Post("n23", "Flood 23", "Text 23.", 23), A)
+    assert [(item.kind, item.title) for item in (await newsroom.poll()).items] == [(Kind.NEW, "Flood 23")]
 
 
 async def test_a_release_announces_what_waited_and_only_that(newsroom: Newsroom) -> None:

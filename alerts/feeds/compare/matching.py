@@ -20,6 +20,9 @@ _EDITED_SAME_TIME = 0.3
 _RENAMED_SAME_TIME = 0.5
 _EDITED = 0.6
 _EDITED_OTHER_TIME = 0.8
+# Pairs of texts that one window may cost. No live blog rewrites 440 posts at once; a hostile page would, at
+# every poll, and what is not compared is new, and too much of it is held.
+_MOST_COMPARED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,8 @@ class _Matching:
     def alike(self, window: Sequence[Keyed]) -> list[Keyed]:
         """Takes entries that are much like one that just left the page: edited, under a new key."""
         gone = {key: old for key in sorted({*self.known.window} - self.claimed) if (old := self._entry(key))}
+        if len(gone) * len(window) > _MOST_COMPARED:
+            return list(window)
         units_of = {key: old.units for key, old in gone.items()} if window else {}
         rest = []
         for keyed in window:

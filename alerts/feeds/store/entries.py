@@ -1,6 +1,7 @@
 """What is known of a feed's entries out of the tables, and a decision about them into the tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -18,6 +19,8 @@ from alerts.feeds.store.grouping import group
 from alerts.feeds.store.recall import chunks, known
 from alerts.models import Audit, Entry, EntryAlias, EntryRevision, Feed, FeedState, table_of
 
+MOST_HELD = 1_000  # entries of one feed that wait for a person
+
 _ALIAS = table_of(EntryAlias)
 
 
@@ -30,6 +33,7 @@ def compare(session: Session, feed: Feed, parsed: ParsedFeed, now: datetime) -> 
 
 def apply(session: Session, feed: Feed, decision: Decision, now: datetime) -> tuple[PollItem, ...]:
     """Writes a decision's parts in the order they depend on each other, and announces what is new."""
+    decision = _without_excess(session, feed, decision)
     _write_identity(session, feed, decision, now)
     items = [_relink(session, feed, relink) for relink in decision.relinks]
     items += [_revise(session, feed, revision, now) for revision in decision.revisions]
@@ -174,6 +178,29 @@ def _insert(session: Session, feed: Feed, decision: Decision, now: datetime) -> 
             )
         )
     return items
+
+
+def _without_excess(session: Session, feed: Feed, decision: Decision) -> Decision:
+    """Leaves new entries out where a held feed has more than a person could look through.
+
+    They are met again at the next poll; a page that is another at each poll does not fill the database.
+    """
+    if feed.state != FeedState.HELD or not decision.inserts or _held(session, feed) < MOST_HELD:
+        return decision
+    left_out = {insert.key for insert in decision.inserts}
+    return replace(
+        decision,
+        inserts=(),
+        names=tuple((name, key) for name, key in decision.names if key not in left_out),
+        window=tuple(key for key in decision.window if key not in left_out),
+    )
+
+
+def _held(session: Session, feed: Feed) -> int:
+    count: int = session.execute(
+        sa.select(sa.func.count()).where(col(Entry.feed_id) == feed.id, col(Entry.is_held))
+    ).scalar_one()
+    return count
 
 
 def _kind(feed: Feed, insert: Insert, *, is_baseline: bool) -> Kind:
