@@ -158,6 +158,7 @@ async def test_a_flood_is_held_until_a_person_releases_it(installation: Installa
 async def test_a_server_that_never_finishes_keeps_no_daemon_from_stopping(installation: Installation) -> None:
     """A fetch may take half a minute; whoever stops a service kills it sooner."""
     installation.feed.replies["/live"] = Reply(never_ends=True)
+    await installation.command("config", "apply")
     async with installation.daemon() as process:
         await installation.polls(1)
         process.send_signal(signal.SIGTERM)

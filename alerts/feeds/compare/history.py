@@ -34,7 +34,9 @@ def _before_the_move(known: Known, new: Iterable[Keyed]) -> Iterator[tuple[str, 
     if known.moved_at is None:
         return
     last = max((at for key in known.window if (at := _published(known, key)) is not None), default=None)
-    since = known.moved_at - _MEANWHILE if last is None else max(last, known.moved_at - _MEANWHILE)
+    since = known.moved_at - _MEANWHILE
+    if last is not None:  # one from the future must not make history of what is to come
+        since = max(since, min(last, known.moved_at))
     for keyed in new:
         at = keyed.entry.published_at
         if at is None or at <= since:
