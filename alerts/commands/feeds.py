@@ -33,7 +33,7 @@ def check(
     place: Annotated[str, typer.Argument(metavar="URL|FILE", help="The page or feed, or a file with one.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what would be read from a page or feed; needs no configuration, and uses [polling] of one."""
+    """Show what would be read from a page or feed; needs no configuration, and uses the polling section of one that is there."""
     from alerts.feeds.check import report as report_of
 
     try:
