@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
+from alerts.feeds.compare import wording
 from alerts.feeds.compare.identity import normal
 
 # Likeness from which two texts may be one piece of news; measured in docs/explanation/also-reported-by.md.
@@ -94,8 +95,7 @@ def told(title: str, text: str) -> Told:
 
 def likeness(one: Told, other: Told) -> float:
     """Gives the share of common words among all words of both, from 0 to 1 (Jaccard)."""
-    union = len(one.words | other.words)
-    return len(one.words & other.words) / union if union else 0.0
+    return wording.likeness(one.words, other.words)
 
 
 def is_same_news(one: Told, other: Told, *, least: float) -> bool:
