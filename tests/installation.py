@@ -75,9 +75,12 @@ class Installation:
 
     async def polls(self, count: int = 2) -> None:
         """Returns once the feed was asked `count` times more: what it showed then is read."""
-        wanted = len(self.feed.requests) + count
+        await self.asked(len(self.feed.requests) + count)
+
+    async def asked(self, count: int) -> None:
+        """Returns once the feed was asked `count` times in all, by whoever and before this or after."""
         async with asyncio.timeout(30):
-            while len(self.feed.requests) < wanted:  # noqa: ASYNC110 - another process asks
+            while len(self.feed.requests) < count:  # noqa: ASYNC110 - another process asks
                 await asyncio.sleep(0.05)
 
     def log(self, name: str = "log") -> list[dict[str, object]]:

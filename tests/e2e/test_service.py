@@ -160,7 +160,7 @@ async def test_a_server_that_never_finishes_keeps_no_daemon_from_stopping(instal
     installation.feed.replies["/live"] = Reply(never_ends=True)
     await installation.command("config", "apply")
     async with installation.daemon() as process:
-        await installation.polls(1)
+        await installation.asked(1)  # and no second time: the first is not answered to its end
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 15) == 0
 
