@@ -47,7 +47,7 @@ from alerts.feeds.schedule import Rhythm
 from alerts.fetching import fetcher, readers
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
-from alerts.mail.transports import Transport
+from alerts.mail.transports import Transport, Transports
 from alerts.models import Site
 from alerts.web.app import create
 from alerts.web.server import WebServer
@@ -102,9 +102,11 @@ async def _serve(
 ) -> None:
     site = site_view(settings)
     folders = [settings.site.templates] if settings.site.templates else []
-    transport = Transport(_server(*next(iter(settings.transport.items()))))
+    transports = Transports(
+        {Transport(_server(name, each)): each.weight for name, each in settings.transport.items()}
+    )
     composer = Composer(database, Renderer(site, folders), site, keys)
-    deliverer = Deliverer(database, transport, composer, journals, _sending(settings, keys, journals.worker))
+    deliverer = Deliverer(database, transports, composer, journals, _sending(settings, keys, journals.worker))
     loop = asyncio.get_running_loop()
     database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))
     scheduler = AsyncIOScheduler(timezone="UTC")
@@ -124,7 +126,7 @@ async def _serve(
         deliverer.wake()
         await delivering
         listening.cancel()
-        await transport.close()
+        await transports.close()
     log.info("daemon_stopped")
 
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -11,10 +12,19 @@ from alerts.db import Database, clock
 from alerts.dispatch import content
 from alerts.dispatch.opening import Choice, Opening
 from alerts.failpoints import reach
-from alerts.mail.compose import Headers, Prepared, compose, pack, prepare, unpack
+from alerts.mail.compose import Headers, Prepared, pack, prepare, unpack
+from alerts.mail.headers import wire_address
 from alerts.mail.render import Rendered, Renderer, SiteView
 
 _CACHED_VARIANTS = 64
+
+
+class Own(NamedTuple):
+    """What fills a prepared mail's holes for one reader."""
+
+    to: str
+    message_id: str
+    token: str
 
 
 def site_headers(site: SiteView, released_at: datetime) -> Headers:
@@ -57,11 +67,10 @@ class Composer:
                 prepared[variant] = self._keep(alert_id, variant, unpack(packed))
         return prepared
 
-    def stamp(self, alert_id: int, opening: Opening, prepared: Prepared) -> bytes:
-        """Gives one reader's mail; Refused when the address cannot stand on the wire."""
-        return compose(
-            prepared,
-            opening.address,
+    def own(self, alert_id: int, opening: Opening) -> Own:
+        """Gives what is one reader's in their mail; Refused when the address cannot stand on the wire."""
+        return Own(
+            wire_address(opening.address),
             message_id(self._keys, alert_id, opening.subscriber_id),
             make(self._keys, Purpose.MANAGE, opening.subscriber_id, alert_id, opening.key_id),
         )

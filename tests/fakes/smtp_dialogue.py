@@ -84,6 +84,7 @@ class Dialogue:
     def __init__(self, wire: Wire, manners: Manners, script: Script, log: Log) -> None:
         log.connections += 1
         log.open += 1
+        log.changed.set()
         self._number = log.connections
         self._wire = wire
         self._manners = manners
