@@ -334,7 +334,9 @@ async def test_nothing_is_opened_while_no_relay_can_be_reached(
     await server.stop()
     announce(sqlite_db, 400)
     async with delivering(sqlite_db, server, tmp_path, batch=400, parallel=1) as deliverer:
-        await until(sqlite_db, lambda session: len(session.exec(select(Batch).where(Batch.tries > 1)).all()) > 0)
+        await until(
+            sqlite_db, lambda session: len(session.exec(select(Batch).where(Batch.tries > 1)).all()) > 0
+        )
         deliverer.wake()
     assert len(rows(sqlite_db)) <= 20, "the first chunk found out, one more may have asked again"
 

@@ -1,7 +1,6 @@
 """One connection and one transport against real sockets: what is told of a mail, whatever the server does."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,66 +8,11 @@ from typing import Any
 import pytest
 
 from alerts.errors import LeaseLost
-from alerts.mail.smtp import InDoubt, Outcome, Replied, Server, Unsent
+from alerts.mail.smtp import InDoubt, Replied, Server, Unsent
 from alerts.mail.transports import Transport
-from fakes.smtp import ConformingServer, Drop, Hang, Point, Reply, ScriptedServer, StartSmtp
+from fakes.smtp import ConformingServer, Drop, Hang, Point, Reply, StartSmtp
 from fakes.tls import Certificates
-
-CONTENT = b"Subject: x\r\n\r\n..a dot\r\n"
-
-
-def server_at(server: ScriptedServer | ConformingServer, **fields: Any) -> Server:
-    values: dict[str, Any] = {
-        "tls": "none",
-        "username": "",
-        "password": "",
-        "connections": 1,
-        "connect_timeout": timedelta(seconds=5),
-        "reply_timeout": timedelta(seconds=5),
-        "final_timeout": timedelta(seconds=5),
-    }
-    return Server(name="main", host="127.0.0.1", port=server.port, **values | fields)
-
-
-class AMail:
-    """A mail of the tests, and what it was told."""
-
-    def __init__(
-        self,
-        recipient: str = "reader@example.org",
-        *,
-        text: bytes = CONTENT,
-        fence: Callable[[], None] = lambda: None,
-        begin: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.sender = b"bounce@example.org"
-        self.recipient = recipient.encode()
-        self.tries = 0
-        self.check = fence
-        self.begin = begin
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._text = text
-
-    def content(self) -> bytes:
-        return self._text
-
-    def settle(self, outcome: Outcome) -> None:
-        self.outcome.set_result(outcome)
-
-
-async def hand_over(transport: Transport, *mails: AMail) -> list[Outcome]:
-    """Submits all at once; gives the outcomes in the order of the mails."""
-    for mail in mails:
-        transport.submit(mail)
-    return await asyncio.gather(*[mail.outcome for mail in mails])
-
-
-async def hand_over_once(server: Server, *mails: AMail) -> list[Outcome]:
-    transport = Transport(server)
-    try:
-        return await hand_over(transport, *mails)
-    finally:
-        await transport.close()
+from sending import AMail, hand_over, hand_over_once, server_at
 
 
 async def test_a_mail_arrives_as_it_was_and_the_connection_is_kept(smtp_server: StartSmtp) -> None:
