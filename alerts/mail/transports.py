@@ -43,7 +43,7 @@ class Transport:
         """Takes a mail; its `settle` is called once, in this loop and perhaps at once, with what became of it."""
         if self._is_closed:
             self.tell(mail, Unsent("the transport was closed"))
-        elif self.down_for() and not self._standing:
+        elif not self._standing and self.down_for():
             self.tell(mail, Unsent("transport is down"))
         else:
             self._waiting.append(mail)
@@ -107,16 +107,16 @@ class Transport:
             dialogue, timer = self._idle.popitem()
             timer.cancel()
             dialogue.start()
-        elif len(self._waiting) > len(self._opening) and self._may_grow():
+        elif self._may_grow() and len(self._waiting) > len(self._opening):
             task = asyncio.create_task(self._open(), name=f"smtp-{self.name}")
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
     def _may_grow(self) -> bool:
         """Whether one more connection may be tried; a relay that refused one beside others is given time."""
-        if self._is_closed or (self._standing and self._full_until > monotonic()):
+        if self._is_closed or len(self._standing) + len(self._opening) >= self.server.connections:
             return False
-        return len(self._standing) + len(self._opening) < self.server.connections
+        return not self._standing or self._full_until <= monotonic()
 
     async def _open(self) -> None:
         """Opens one more connection; the last attempt of several that fail says that the relay is down."""
