@@ -6,9 +6,10 @@ transaction can span a network call; `Database.run` is the only bridge from asyn
 
 import asyncio
 import fcntl
+import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,8 +25,10 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session
 
 from alerts.errors import Unavailable
@@ -116,6 +119,81 @@ def insert_or_ignore(session: Session, table: sa.Table) -> Any:
     from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415 - one dialect at a time
 
     return sqlite_insert(table).on_conflict_do_nothing()
+
+
+class among(sa.sql.functions.FunctionElement[bool]):  # noqa: N801 - it stands in statements, like sa.func's
+    """The condition that a column's value is one of those bound to `name`, a collection of ids or of texts.
+
+    They are one value (`= ANY` of an array on PostgreSQL, JSON on SQLite), where IN has a parameter for each.
+    So a statement made once has one text for any number of them, which is compiled and prepared once.
+    """
+
+    inherit_cache = True
+    type = sa.Boolean()
+
+    def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:
+        super().__init__(column, sa.bindparam(name, type_=_Bundle()))
+
+
+class _each_id(sa.sql.functions.FunctionElement[int]):  # noqa: N801 - as above
+    inherit_cache = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(sa.bindparam(name, type_=_Bundle()))
+
+
+def each_id(name: str) -> sa.ColumnElement[int]:
+    """Gives the column `value` of a table with a row for each of the ids bound to `name`."""
+    column: sa.ColumnElement[int] = (
+        # The alias has the column's name: PostgreSQL calls the one column of a function by the alias.
+        _each_id(name).table_valued(sa.column("value", sa.BigInteger)).alias("value").c.value
+    )
+    return column
+
+
+class _Bundle(sa.types.TypeDecorator[Collection[Any]]):
+    """Many values as one: their text as an array of PostgreSQL's, or as JSON. Drivers take far longer."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            return f"{{{','.join(map(_array_item, value))}}}"
+        return json.dumps([*value])
+
+
+def _array_item(value: int | str) -> str:
+    """An item as PostgreSQL reads it in an array (section 8.15.6 of its manual)."""
+    if isinstance(value, int):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@compiles(among, "postgresql")
+def _any_of(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column, bundle = element.clauses
+    array = f"CAST({compiler.process(bundle, **options)} AS {column.type.compile(compiler.dialect)}[])"
+    return f"{compiler.process(column, **options)} = ANY ({array})"
+
+
+@compiles(among, "sqlite")
+def _in_json(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column, bundle = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({bundle}))"  # noqa: S608 - a column and a placeholder
+
+
+@compiles(_each_id, "postgresql")
+def _unnest(element: _each_id, compiler: SQLCompiler, **options: Any) -> str:
+    return f"unnest(CAST({compiler.process(element.clauses, **options)} AS BIGINT[]))"
+
+
+@compiles(_each_id, "sqlite")
+def _json_each(element: _each_id, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
 
 
 def prepare(database: Database) -> None:

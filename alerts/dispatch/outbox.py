@@ -7,7 +7,7 @@ changes nothing. `opening` makes those rows and `receipts` records what came of 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from alerts.errors import LeaseLost
 from alerts.failpoints import reach
 from alerts.models import (
     Alert,
+    AlertEntry,
     AlertState,
     Batch,
     Delivery,
@@ -35,9 +36,40 @@ log = structlog.get_logger()
 BATCH = table_of(Batch)
 DELIVERY = table_of(Delivery)
 
+# Always both ends: a fresh alert id alone has no statistics, and updates by it are quadratic.
+IN_SPAN = (
+    DELIVERY.c.alert_id == sa.bindparam("of_alert"),
+    DELIVERY.c.subscriber_id.between(sa.bindparam("first"), sa.bindparam("last")),
+)
+THESE = (*IN_SPAN, db.among(DELIVERY.c.subscriber_id, "ids"))
+
 # Why a row that is in doubt will not be sent again by itself; an empty reason means it will.
 SECOND_DOUBT = "in doubt twice: settled for good"
 HELD_DOUBT = "in doubt: the feed's policy holds it"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an alert's mails are decided by. Nothing of it changes once an alert is released: a lease takes it along."""
+
+    rule: AlertRule
+    content: str  # its entries and their revisions
+    in_doubt: str
+    after_alert_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The readers of one batch: subscriber ids of one alert, both ends included."""
+
+    alert_id: int
+    first_id: int
+    last_id: int
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What the statements with `IN_SPAN` bind."""
+        return {"of_alert": self.alert_id, "first": self.first_id, "last": self.last_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +84,15 @@ class Lease:
     tries: int
     deadline: float
     length: timedelta
+    terms: Terms = field(compare=False, repr=False)
 
     @property
     def name(self) -> str:
         return f"{self.alert_id}-{self.first_id}-{self.epoch}"
+
+    @property
+    def span(self) -> Span:
+        return Span(self.alert_id, self.first_id, self.last_id)
 
 
 def claim(
@@ -83,16 +120,37 @@ def claim(
     return None
 
 
-def renew(session: Session, lease: Lease, now: datetime) -> None:
-    """Prolongs the lease by its length from now; LeaseLost when the batch is another's, or nobody's."""
-    updated = session.connection().execute(
-        sa.update(BATCH)
-        .where(*is_batch(lease), BATCH.c.worker == lease.worker, BATCH.c.epoch == lease.epoch)
-        .where(BATCH.c.due_at > now)
-        .values(due_at=now + lease.length)
-    )
-    if updated.rowcount != 1:
+def renew(session: Session, lease: Lease, now: datetime) -> int:
+    """Prolongs the lease by its length from now, and gives the id up to which the batch is opened.
+
+    LeaseLost when the batch is another's, or nobody's. The batch's row is locked from here on.
+    """
+    values = {
+        "of_alert": lease.alert_id,
+        "of_first": lease.first_id,
+        "of_worker": lease.worker,
+        "of_epoch": lease.epoch,
+        "now": now,
+        "until": now + lease.length,
+    }
+    opened_to: int | None = session.connection().execute(_RENEW, values).scalar_one_or_none()
+    if opened_to is None:
         raise LeaseLost(f"The lease on batch {lease.name} has run out.")
+    return opened_to
+
+
+_RENEW = (
+    sa.update(BATCH)
+    .where(
+        BATCH.c.alert_id == sa.bindparam("of_alert"),
+        BATCH.c.first_id == sa.bindparam("of_first"),
+        BATCH.c.worker == sa.bindparam("of_worker"),
+        BATCH.c.epoch == sa.bindparam("of_epoch"),
+        BATCH.c.due_at > sa.bindparam("now"),
+    )
+    .values(due_at=sa.bindparam("until"))
+    .returning(BATCH.c.opened_to)
+)
 
 
 def close(session: Session, lease: Lease, now: datetime, first: timedelta, most: timedelta) -> bool:
@@ -219,9 +277,9 @@ def _carve(session: Session, alert: Alert, size: int, now: datetime) -> Batch | 
 def _take(
     session: Session, batch: Batch, worker: str, length: timedelta, now: datetime, began: float
 ) -> Lease:
+    alert = session.get(Alert, batch.alert_id)
+    assert alert is not None, "a batch's alert is a foreign key"
     if batch.epoch:
-        alert = session.get(Alert, batch.alert_id)
-        assert alert is not None, "a batch's alert is a foreign key"
         doubtful = settle_doubt(session, alert, batch.first_id, batch.last_id, now)
         if doubtful:
             log.warning("left_in_doubt", alert=batch.alert_id, batch=batch.first_id, mails=doubtful)
@@ -240,7 +298,19 @@ def _take(
         tries=batch.tries,
         deadline=clocks.deadline(began, length),
         length=length,
+        terms=Terms(
+            alert_rule(alert), _content_key(session, batch.alert_id), alert.in_doubt, alert.after_alert_id
+        ),
     )
+
+
+def _content_key(session: Session, alert_id: int) -> str:
+    carried = session.exec(
+        select(AlertEntry.entry_id, AlertEntry.revision)
+        .where(AlertEntry.alert_id == alert_id)
+        .order_by(col(AlertEntry.entry_id))
+    ).all()
+    return ",".join(f"{entry_id}.{revision}" for entry_id, revision in carried)
 
 
 # --- close ---------------------------------------------------------------------------------------------
