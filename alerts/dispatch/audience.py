@@ -32,24 +32,50 @@ class Alike:
     members: Sequence[tuple[int, str]]  # id and address
 
 
+def run(session: Session, rule: AlertRule, *, after: int, upto: int, limit: int) -> tuple[int, int, int]:
+    """The first and the last id of what `scan` gives, and how many they are; zeros for none."""
+    runs, values = _bound(rule, after, upto, limit)
+    if not runs:
+        return 0, 0, 0
+    found = session.connection().execute(_ends(runs), values).one()
+    return found.first_id or 0, found.last_id or 0, found.readers
+
+
 def scan(session: Session, rule: AlertRule, *, after: int, upto: int, limit: int) -> list[int]:
     """The next subscriber ids of the audience in (after, upto], ascending, at most `limit`."""
-    runs = [
-        (topic, frequency)
-        for topic, frequencies in sorted(rule.audience.items())
-        for frequency in sorted(frequencies)
-    ]
+    runs, values = _bound(rule, after, upto, limit)
     if not runs:
         return []
+    return [*session.connection().execute(_scan(runs), values).scalars()]
+
+
+def _bound(rule: AlertRule, after: int, upto: int, limit: int) -> tuple[int, dict[str, object]]:
+    """How many runs the scan has, and what it binds."""
     values: dict[str, object] = {
         "after": after,
         "upto": upto,
         "announced_at": rule.announced_at,
         "limit": limit,
     }
+    runs = [
+        (topic, frequency)
+        for topic, frequencies in sorted(rule.audience.items())
+        for frequency in sorted(frequencies)
+    ]
     for number, (topic, frequency) in enumerate(runs):
         values |= {f"topic_{number}": topic, f"frequency_{number}": frequency}
-    return [*session.connection().execute(_scan(len(runs)), values).scalars()]
+    return len(runs), values
+
+
+@cache
+def _ends(runs: int) -> sa.Select[Any]:
+    ids = _scan(runs).subquery().c.subscriber_id
+    columns: list[sa.ColumnElement[Any]] = [
+        sa.func.min(ids).label("first_id"),
+        sa.func.max(ids).label("last_id"),
+        sa.func.count().label("readers"),
+    ]
+    return sa.select(*columns)
 
 
 @cache

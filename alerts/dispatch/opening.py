@@ -18,7 +18,7 @@ from alerts import db
 from alerts.dispatch import audience
 from alerts.dispatch.audience import Alike
 from alerts.dispatch.eligible import Send, Skip, eligible
-from alerts.dispatch.outbox import BATCH, DELIVERY, IN_SPAN, THESE, Lease, is_unsettled, renew
+from alerts.dispatch.outbox import BATCH, DELIVERY, IN_SPAN, IS_UNSETTLED, THESE, Lease, renew
 from alerts.failpoints import reach
 from alerts.models import DeliveryState
 
@@ -243,7 +243,7 @@ def _update(session: Session, statement: sa.Update, values: Sequence[Mapping[str
 
 _UNSETTLED = (
     sa.select(DELIVERY)
-    .where(*IN_SPAN, is_unsettled(), DELIVERY.c.epoch < sa.bindparam("epoch"))
+    .where(*IN_SPAN, IS_UNSETTLED, DELIVERY.c.epoch < sa.bindparam("epoch"))
     .order_by(DELIVERY.c.subscriber_id)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )

@@ -8,13 +8,15 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 import structlog
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from alerts import db
 from alerts.audience import suppressions
 from alerts.audience.tokens import Keys
 from alerts.dispatch import destinations
 from alerts.dispatch.outbox import (
+    ALERT,
+    BATCH,
     DELIVERY,
     HELD_DOUBT,
     IN_SPAN,
@@ -26,11 +28,10 @@ from alerts.dispatch.outbox import (
     renew,
 )
 from alerts.failpoints import reach
-from alerts.models import Alert, Batch, DeliveryState, Destination, InDoubt, table_of
+from alerts.models import DeliveryState, Destination, InDoubt, table_of
 
 log = structlog.get_logger()
 
-ALERT = table_of(Alert)
 DESTINATION = table_of(Destination)
 
 _FREE_TRIES = 2  # a crash or two are nobody's fault: the batch is free at once
@@ -85,21 +86,19 @@ def fold(
     acceptances count: they are facts, and spare a reader the resend.
     """
     alert_id, first_id, epoch = lease_key
-    batch = session.exec(
-        select(Batch).where(Batch.alert_id == alert_id, Batch.first_id == first_id).with_for_update()
-    ).first()
-    alert = session.get(Alert, alert_id)
-    if batch is None or alert is None:
+    connection = session.connection()
+    batch = connection.execute(_LEASED, {"of_alert": alert_id, "first": first_id}).first()
+    if batch is None:
         return
     span = Span(alert_id, first_id, batch.last_id)
     if batch.worker != worker or batch.epoch != epoch:
         _accept_late(session, span, receipts, now)
         return
     doubts = [Receipt(each, Settled.UNKNOWN, "", 0, "", "") for each in sorted(in_doubt)]
-    _write(session, span, alert.in_doubt, [*receipts, *doubts], keys, now)
+    _write(session, span, batch.in_doubt, [*receipts, *doubts], keys, now)
     unsent = _unsend(session, span, now)
-    batch.worker, batch.due_at = "", min(now + _pause(batch.tries), max(alert.expires_at, now))
-    session.add(batch)
+    due = min(now + _pause(batch.tries), max(batch.expires_at, now))
+    connection.execute(_FREE, span.values | {"until": due})
     db.wake(session)
     log.info(
         "journal_folded",
@@ -110,6 +109,21 @@ def fold(
         unsent=unsent,
     )
     reach("fold.before_commit")
+
+
+_LEASED = (
+    sa.select(
+        BATCH.c.last_id, BATCH.c.worker, BATCH.c.epoch, BATCH.c.tries, ALERT.c.in_doubt, ALERT.c.expires_at
+    )
+    .join(ALERT, ALERT.c.id == BATCH.c.alert_id)
+    .where(BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
+    .with_for_update(of=BATCH)
+)
+_FREE = (
+    sa.update(BATCH)
+    .where(BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
+    .values(worker="", due_at=sa.bindparam("until"))
+)
 
 
 def _pause(tries: int) -> timedelta:
