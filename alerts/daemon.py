@@ -29,7 +29,7 @@ from apscheduler.events import (
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import Session
 
-from alerts import __version__, config, db, logs
+from alerts import __version__, config, db, logs, loops
 from alerts.audience.tokens import Keys
 from alerts.config import Config, TransportConfig
 from alerts.db import Database
@@ -62,7 +62,7 @@ _LAST_POLLS_SECONDS = 2  # at a stop: whoever runs us may kill what takes ten
 def run(config: Config) -> None:
     """Runs the daemon until SIGTERM or SIGINT; a second signal ends it at once."""
     logs.configure(is_json=not sys.stderr.isatty())
-    asyncio.run(_run_until_signal(config))
+    loops.run(_run_until_signal(config))
 
 
 async def serve(settings: Config, stop: asyncio.Event) -> None:

@@ -10,7 +10,7 @@ import ssl
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import aiosmtplib
 
@@ -121,6 +121,6 @@ async def quit_politely(client: aiosmtplib.SMTP) -> None:
 
 def drop(client: aiosmtplib.SMTP) -> None:
     """Drops the connection at once; nothing buffered is flushed."""
-    if isinstance(client.transport, asyncio.WriteTransport):
-        client.transport.abort()
+    if client.transport is not None:
+        cast("asyncio.WriteTransport", client.transport).abort()  # uvloop's is one by its methods only
     client.close()

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 from fakes.script import Drop, Hang, Manners, Point, Reply, Script
 from fakes.smtp_log import Attempt, Log, Mail, faults, unstuffed
@@ -32,8 +33,7 @@ class Wire(asyncio.Protocol):
         self._arrived = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self._on_connect(self)
 
     def data_received(self, data: bytes) -> None:
