@@ -4,8 +4,9 @@
 
 Where the server offers PIPELINING (RFC 2920), a mail's content and the next one's envelope leave in one
 write: one round trip a mail. DATA stays the last command of its group, so that never more than one mail a
-connection is in doubt. Where it is not offered, each command waits for its reply (RFC 5321). There is no
-task, future or timer per mail: replies call the next step.
+connection is in doubt. Some servers offer it and yet take nothing behind a content, for fear of smuggled
+mail: there the envelope waits for the content's reply. Where it is not offered, each command waits for its
+reply (RFC 5321). There is no task, future or timer per mail: replies call the next step.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ _PIECE = 64 * 1024  # how much content is written between two looks at the fence
 _OK = 250
 _GO_AHEAD = 354
 _CLOSING = 421
+_BAD_SEQUENCE = 503
 
 # What the next reply is about; "" while nothing is under way.
 _Awaited = Stage | Literal["", "RSET", "empty"]
@@ -29,6 +31,13 @@ _Awaited = Stage | Literal["", "RSET", "empty"]
 
 class Desk(Protocol):
     """Who has the mails: a transport."""
+
+    @property
+    def takes_riders(self) -> bool:
+        """Whether the server lets an envelope ride behind a content, as far as is known."""
+
+    def take_no_riders(self) -> None:
+        """Hears that the server refused an envelope that rode, or that a connection was lost over one."""
 
     def next_mail(self) -> Mail | None:
         """Gives the mail to send next over this connection, if there is one."""
@@ -75,6 +84,7 @@ class Dialogue(asyncio.BufferedProtocol):
         self._asked: Mail | None = None  # its envelope went out: certain not to be sent if we lose the line
         self._refusal: Replied | None = None  # the first no to what is asked
         self._is_sender_refused = False
+        self._rode = False  # what is asked went out behind a content
         self._is_fresh = True  # nothing of an earlier mail stands in the session
         self._carried = 0
         self._unwritten = b""  # of a large content, behind the server's pace
@@ -101,6 +111,8 @@ class Dialogue(asyncio.BufferedProtocol):
         """Drops the connection, and tells every mail on it what is certain of it."""
         if self._is_over:
             return
+        if self._rode and self._asked is not None and self._sent is not None:
+            self._desk.take_no_riders()  # or the mail in doubt could be lost over the next one again
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -283,7 +295,11 @@ class Dialogue(asyncio.BufferedProtocol):
         assert mail is not None, "it was asked for"
         assert refusal is not None, "it was noted"
         self._carried += 1
-        self._desk.tell(mail, refusal)
+        if self._rode and refusal.stage == "MAIL" and refusal.code == _BAD_SEQUENCE:
+            self._desk.take_no_riders()
+            self._desk.give_back(mail, "out of sequence", is_sent_away=True)
+        else:
+            self._desk.tell(mail, refusal)
         if not self._is_over:
             self._ask_next()
 
@@ -310,7 +326,7 @@ class Dialogue(asyncio.BufferedProtocol):
             self._awaited = ""
             self._desk.rests(self)
             return
-        self._refusal = None
+        self._refusal, self._rode = None, False
         is_fresh, self._is_fresh = self._is_fresh, True
         self._await("MAIL" if is_fresh else "RSET", self._reply_timeout)
         if self._is_pipelined:
@@ -370,8 +386,9 @@ class Dialogue(asyncio.BufferedProtocol):
 
     def _tail(self) -> bytes:
         """Gives what follows a content: its end and, where pipelined, the envelope of the next mail."""
-        mail = self._asked = self._next_mail() if self._is_pipelined else None
-        self._refusal = None
+        may_ride = self._is_pipelined and self._desk.takes_riders
+        mail = self._asked = self._next_mail() if may_ride else None
+        self._refusal, self._rode = None, True
         return b".\r\n" if mail is None else b".\r\n" + _envelope(mail)
 
     def _guarded(self, write: Callable[[], None]) -> None:

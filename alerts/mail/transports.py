@@ -20,6 +20,7 @@ _IDLE_SECONDS = 30.0  # servers drop idle clients after minutes; a goodbye is be
 _TRIES = 3  # how often a mail that certainly did not go out is given to another connection
 _WAIT_FIRST, _WAIT_MOST = 0.5, 30.0
 _LOST_SECONDS = 0.1
+_NO_RIDERS_SECONDS = 3600.0
 
 
 class Transport:
@@ -37,6 +38,7 @@ class Transport:
         self._failures = 0
         self._down_until = 0.0
         self._full_until = 0.0
+        self._riders_from = 0.0
         self._is_closed = False
 
     def submit(self, mail: Mail) -> None:
@@ -69,6 +71,17 @@ class Transport:
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     # --- what a dialogue asks and says -------------------------------------------------------------------
+
+    @property
+    def takes_riders(self) -> bool:
+        """Whether an envelope may ride behind a content."""
+        return not self._riders_from or self._riders_from <= monotonic()
+
+    def take_no_riders(self) -> None:
+        """Sends envelopes by themselves for a while: it costs a round trip a mail, and works everywhere."""
+        if self.takes_riders:
+            log.info("transport_takes_no_riders", transport=self.name)
+        self._riders_from = monotonic() + _NO_RIDERS_SECONDS
 
     def next_mail(self) -> Mail | None:
         """Gives the mail that waits longest."""

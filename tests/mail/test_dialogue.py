@@ -70,6 +70,29 @@ async def test_a_content_and_the_next_envelope_are_one_round_trip() -> None:
     assert codes(outcomes) == [("content", 250)] * 5
 
 
+async def test_a_server_that_takes_nothing_behind_a_content_gets_each_envelope_by_itself() -> None:
+    """Haraka answers each such command with 503, in fear of smuggled mail: that is no word on the mail."""
+    taken: list[bytes] = []
+    ridden: list[bytes] = []
+
+    async def fear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            group = await reader.readuntil(b"DATA\r\n")
+            writer.write(b"250 ok\r\n" * (group.count(b"\r\n") - 1) + b"354 go\r\n")
+            await reader.readuntil(b"\r\n.\r\n")
+            taken.append(group)
+            writer.write(b"250 taken\r\n")
+            if reader._buffer:  # type: ignore[attr-defined] # what came with the content, and nothing else says so
+                ridden.append(await reader.readuntil(b"DATA\r\n"))
+                writer.write(b"503 Bad sequence of commands\r\n" * 3)
+
+    async with Strict(fear).serving() as server:
+        outcomes = await hand_over_once(server_at(server), *[AMail(f"r{n}@example.org") for n in range(6)])
+    assert codes(outcomes) == [("content", 250)] * 6
+    assert len(taken) == len(set(taken)) == 6
+    assert len(ridden) == 1, "once is enough to know it"
+
+
 async def test_what_was_in_doubt_is_named_and_the_next_is_given_to_another_connection(
     smtp_server: StartSmtp,
 ) -> None:
