@@ -5,7 +5,6 @@ that runs twice, here or on another machine, is harmless.
 """
 
 import asyncio
-import hmac
 import os
 import secrets
 import signal
@@ -38,7 +37,6 @@ from alerts.dispatch.announce import release_due
 from alerts.dispatch.compose import Composer
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.journal import Journals
-from alerts.errors import ConfigError
 from alerts.feeds.fetch import Fetcher
 from alerts.feeds.poll import Poller
 from alerts.feeds.push.hubs import Hubs
@@ -48,7 +46,7 @@ from alerts.fetching import fetcher, readers
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
 from alerts.mail.transports import Transport, Transports
-from alerts.models import Site
+from alerts.ops.secret import check_secret
 from alerts.web.app import create
 from alerts.web.server import WebServer
 from alerts.web.websub import Callbacks
@@ -74,7 +72,7 @@ async def serve(settings: Config, stop: asyncio.Event) -> None:
             db.prepare(database)
             keys = config.keys(settings)
             with database.begin() as session:
-                _check_secret(session, keys)
+                check_secret(session, keys)
                 if database.is_sqlite:
                     declare(session, settings, db.clock(session))
             with Journals(settings.state_dir / "journal", worker) as journals:
@@ -236,19 +234,6 @@ async def _listen(database: Database, deliverer: Deliverer) -> None:
         except psycopg.OperationalError:
             log.warning("listen_interrupted")
             await asyncio.sleep(1)
-
-
-def _check_secret(session: Session, keys: Keys) -> None:
-    """Refuses a secret that is not the one the site was made with: its Message-IDs would all change."""
-    mark = hmac.digest(keys.message_id, b"site", "sha256").hex()
-    known = session.get(Site, "secret")
-    if known is None:
-        session.add(Site(name="secret", value=mark))
-    elif known.value != mark:
-        raise ConfigError(
-            "The secret is not the one this database was made with. Put the first one back: as `secret`, "
-            "or first in `old_secrets` when you want a new one."
-        )
 
 
 def site_view(settings: Config) -> SiteView:

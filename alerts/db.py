@@ -32,6 +32,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session
 
 from alerts.errors import Unavailable
+from alerts.models import Site, SiteFact, table_of
 
 try:
     from pysqlite3 import dbapi2 as _sqlite  # a recent SQLite, where its wheels exist
@@ -47,6 +48,8 @@ WAKE_CHANNEL = "alerts_work"
 # The WAL-reset bug: two connections that checkpoint and commit at once can corrupt the file (fixed 3.51.3).
 _WAL_IS_SAFE_FROM = (3, 51, 3)
 _BUSY_SECONDS = 30
+_MOVED = 1  # the user_version of a file whose site lives elsewhere; 0 in all others
+_SITE = table_of(Site)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -70,6 +73,8 @@ class Database:
         """Gives a session whose work is committed at the end, or undone on any error."""
         with Session(self.engine, expire_on_commit=False) as session:
             with session.begin():
+                if self.is_sqlite:
+                    _refuse_moved(session.connection())
                 yield session
             if session.info.get("wake"):
                 for listener in self._listeners:
@@ -203,14 +208,18 @@ def prepare(database: Database) -> None:
     """
     if database.is_sqlite:
         upgrade(database)
-    else:
-        check_schema(database)
+        return
+    check_schema(database)
+    with database.begin() as session:
+        _refuse_half_moved(session)
 
 
 def upgrade(database: Database) -> None:
     """Brings the schema to this version's; safe to run again, and beside another that does the same."""
     config = _alembic()
     with database.engine.begin() as connection:
+        if database.is_sqlite:
+            _refuse_moved(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -233,6 +242,48 @@ def require_schema(session: Session) -> None:
         f"The database has schema {found}, this version needs {newest}: "
         "run `alerts db upgrade`, or start the version that made it."
     )
+
+
+def close_file(connection: Connection, place: str) -> None:
+    """Closes a SQLite file, with the transaction that this is part of: the site is at `place` from now on."""
+    values = {"name": SiteFact.MOVED_TO.value, "value": place}
+    connection.execute(sa.delete(_SITE).where(_SITE.c.name == values["name"]))
+    connection.execute(sa.insert(_SITE).values(values))
+    connection.exec_driver_sql(f"PRAGMA user_version = {_MOVED}")
+
+
+def reopen_file(connection: Connection) -> None:
+    """Opens a closed SQLite file again."""
+    connection.execute(sa.delete(_SITE).where(_SITE.c.name == SiteFact.MOVED_TO.value))
+    connection.exec_driver_sql("PRAGMA user_version = 0")
+
+
+def moved_to(connection: Connection) -> str | None:
+    """Gives where the site of a SQLite file was moved to; none while the file is the site."""
+    # Asked in each transaction, so that a process that was at work during the move ends too; and it is
+    # there in a file of any schema.
+    if connection.exec_driver_sql("PRAGMA user_version").scalar_one() != _MOVED:
+        return None
+    query = sa.select(_SITE.c.value).where(_SITE.c.name == SiteFact.MOVED_TO.value)
+    place: str = connection.execute(query).scalar_one()
+    return place
+
+
+def _refuse_moved(connection: Connection) -> None:
+    place = moved_to(connection)
+    if place is not None:
+        raise Unavailable(
+            f"This site was moved: it is at {place} now, and {connection.engine.url.database} is closed. "
+            f"Set database.url to the new place, or go back with `alerts db move --undo {place}`."
+        )
+
+
+def _refuse_half_moved(session: Session) -> None:
+    if session.get(Site, SiteFact.MOVING) is not None:
+        raise Unavailable(
+            "A move into this database is under way, or broke off, or was undone. The site is where it was: "
+            "set database.url to the SQLite file, and run `alerts db move` from there to finish."
+        )
 
 
 @contextmanager

@@ -201,6 +201,21 @@ def release(session: Session, lease: Lease, now: datetime) -> None:
     db.wake(session)
 
 
+def end_leases(session: Session, now: datetime) -> int:
+    """Ends every lease as if it had run out: for a site on which no daemon can be at work.
+
+    What their journals know must be in the ledger by now. Gives how many mails are in doubt.
+    """
+    doubtful = 0
+    for batch in session.exec(select(Batch).where(Batch.worker != "", col(Batch.closed_at).is_(None))):
+        alert = session.get(Alert, batch.alert_id)
+        assert alert is not None, "a batch's alert is a foreign key"
+        doubtful += settle_doubt(session, alert, batch.first_id, batch.last_id, now)
+        batch.worker, batch.due_at = "", now
+        session.add(batch)
+    return doubtful
+
+
 def backoff(tries: int, first: timedelta, most: timedelta) -> timedelta:
     """The wait after the given number of tries: doubling, with a ceiling."""
     doublings = min(max(tries - 1, 0), 20)
