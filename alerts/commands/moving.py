@@ -94,6 +94,8 @@ def _lines(config: Config, url: URL) -> Iterator[str]:
         secret = config.state_dir.absolute() / "secret.key"
         yield f"secret_file = {json.dumps(str(secret))}  # at the top; the same for all daemons"
         yield ""
-    shown = url.set(password="PASSWORD") if url.password else url  # noqa: S106 - a word in its place
+    shown = make_url(ops.place_of(url))
+    if url.password or "password" in url.query:
+        shown = shown.set(password="PASSWORD")  # noqa: S106 - a word in its place
     yield "[database]"
     yield f"url = {json.dumps(shown.render_as_string(hide_password=False))}"

@@ -7,7 +7,7 @@ import typer
 
 from alerts.commands.context import AsJson, Front, front, say, say_json, say_table
 
-database = typer.Typer(no_args_is_help=True, help="The database's schema.")
+database = typer.Typer(no_args_is_help=True, help="The database: its schema, and the move to PostgreSQL.")
 
 
 def run(context: typer.Context) -> None:

@@ -49,7 +49,10 @@ class Moved:
 def place_of(url: URL) -> str:
     """Names a database without its password."""
     query = {key: value for key, value in url.query.items() if key in _OF_THE_PLACE}
-    return url.set(drivername="postgresql", password=None, query=query).render_as_string()
+    named = URL.create(
+        "postgresql", url.username, host=url.host, port=url.port, database=url.database, query=query
+    )
+    return named.render_as_string()
 
 
 def move(file: Database, target: Database, journals: Journals, keys: Keys, watch: Watch) -> Moved:

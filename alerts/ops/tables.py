@@ -4,7 +4,8 @@ Rows stream on both sides, read and written through the types of `models`; memor
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import zip_longest
@@ -64,9 +65,9 @@ def copy(here: Connection, there: Connection, table: sa.Table, advance: Advance)
     ]
     copied = 0
     try:
-        driver = cast("psycopg.Connection[Any]", there.connection.driver_connection)
-        with driver.cursor().copy(_copy_statement(table)) as into:
-            for row in _rows(here, table):
+        driver = cast("psycopg.Connection[Any]", there.connection.dbapi_connection)
+        with closing(_rows(here, table)) as rows, driver.cursor().copy(_copy_statement(table)) as into:
+            for row in rows:
                 into.write_row(
                     [bind(value) if bind else value for bind, value in zip(binders, row, strict=True)]
                 )
@@ -107,31 +108,33 @@ def analyze(there: Connection, table: sa.Table) -> None:
 def verify(here: Connection, there: Connection, table: sa.Table, advance: Advance) -> Verified:
     """Compares a table row by row, on both sides as `models` reads them; Differs at the first that is not the same."""
     digest, compared = sha256(), 0
-    for ours, theirs in zip_longest(_rows(here, table), _rows(there, table)):
-        if ours is None or theirs is None or tuple(ours) != tuple(theirs):
-            raise Differs(
-                f"Table {table.name} is not the same on both sides, at {_key(table, ours or theirs)}."
-            )
-        digest.update(repr(tuple(ours)).encode("utf-8", "surrogatepass"))
-        compared += 1
-        if compared % _SLICE == 0:
-            advance(_SLICE)
-            reach("move.verifying")
+    with closing(_rows(here, table)) as sent, closing(_rows(there, table)) as arrived:
+        for ours, theirs in zip_longest(sent, arrived):
+            if ours is None or theirs is None or tuple(ours) != tuple(theirs):
+                key = _key(table, ours or theirs)
+                raise Differs(f"Table {table.name} is not the same on both sides, at {key}.")
+            digest.update(repr(tuple(ours)).encode("utf-8", "surrogatepass"))
+            compared += 1
+            if compared % _SLICE == 0:
+                advance(_SLICE)
+                reach("move.verifying")
     advance(compared % _SLICE)
     return Verified(table.name, compared, digest.hexdigest()[:16])
 
 
-def _rows(connection: Connection, table: sa.Table) -> Iterator[Row[Any]]:
+def _rows(connection: Connection, table: sa.Table) -> Generator[Row[Any], None, None]:
     """Streams a table's rows in the order of its key: of text by its bytes, which is the order of SQLite."""
     query = sa.select(table).order_by(*(_in_bytes(connection, each) for each in table.primary_key))
     if table is _SITE:
         query = query.where(_SITE.c.name.not_in(_OF_THE_MOVE))
-    yield from connection.execute(query, execution_options={"yield_per": _SLICE})
+    with connection.execute(query, execution_options={"yield_per": _SLICE}) as rows:
+        yield from rows
 
 
 def _in_bytes(connection: Connection, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    is_text = column.type.python_type is str and connection.dialect.name == "postgresql"
-    return column.collate("C") if is_text else column
+    kind = column.type.impl_instance if isinstance(column.type, sa.TypeDecorator) else column.type
+    is_text = isinstance(kind, sa.String)
+    return column.collate("C") if is_text and connection.dialect.name == "postgresql" else column
 
 
 def _key(table: sa.Table, row: Row[Any] | None) -> str:
