@@ -23,7 +23,7 @@ from alerts.models import Site, SiteFact, table_of
 
 Advance = Callable[[int], None]
 
-_SLICE = 2_000
+_SLICE = 1_000
 _SITE = table_of(Site)
 _OF_THE_MOVE = (SiteFact.MOVE, SiteFact.MOVED_TO, SiteFact.MOVING, SiteFact.MOVED_FROM)
 _PLACE = re.compile(r"line (\d+)(?:, column (\w+))?")
