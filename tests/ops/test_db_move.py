@@ -1,6 +1,7 @@
 """A site's move from SQLite to PostgreSQL, on both databases as they are."""
 
 import signal
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,23 @@ def test_keys_of_text_are_compared_in_one_order_whatever_the_collation(target: D
         'entry_alias.kind COLLATE "C"',
         'entry_alias.value COLLATE "C"',
     ]
+
+
+def test_memory_does_not_grow_with_the_rows(file: Database, target: Database) -> None:
+    table, peaks = table_of(Subscriber), []
+    with file.begin() as session:
+        topic = a_topic(session)
+    for count in (2_000, 18_000):
+        with file.begin() as session:
+            readers(session, count, topic, prefix=f"of{count}-")
+        with file.engine.begin() as here, target.engine.begin() as there:
+            tables.empty(there)
+            tracemalloc.start()
+            tables.copy(here, there, table, silent())
+            assert tables.verify(here, there, table, silent()).rows == 20_000 or count == 2_000
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0], peaks
 
 
 def test_numbers_go_on_after_the_greatest(file: Database, target: Database, tmp_path: Path) -> None:
