@@ -258,6 +258,7 @@ def _poller(settings: Config, database: Database, fetches: Fetcher, reads: Reade
         polling.parallel,
         rhythm=Rhythm(polling.quiet_interval, polling.ended_interval, polling.rest_after),
         read=reads.read,
+        work=reads.seconds,
     )
 
 

@@ -63,6 +63,12 @@ async def read_in_thread(body: bytes, url: str, content_type: str, *, feed: str 
     return await asyncio.to_thread(parse, body, url, content_type)
 
 
+def no_work(feed: str) -> float:
+    """Says that reading a feed's documents takes no time worth counting."""
+    del feed
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Running:
     feed: DueFeed
@@ -82,6 +88,9 @@ class Poller:
     on_result: Callable[[PollResult], None] | None = None
     rhythm: Rhythm = DEFAULT_RHYTHM
     read: Read = read_in_thread
+    work: Callable[[str], float] = (
+        no_work  # seconds of a processor that the feed's last document took to read
+    )
     _running: dict[asyncio.Task[PollResult], _Running] = field(default_factory=dict)
     _ticking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _ticked_at: datetime | None = None
@@ -172,6 +181,7 @@ class Poller:
             log.error("poll_broke_off", task=task.get_name(), error=type(error).__name__)
 
     async def _outcome(self, feed: DueFeed) -> Outcome:
+        is_read = False
         try:
             page = await self.fetcher.get(
                 feed.url,
@@ -183,18 +193,23 @@ class Poller:
             )
             if isinstance(page, NotModified) or page.body_hash == feed.body_hash:
                 return Unchanged(page.validators, page.moved_to)
+            is_read = True
             parsed = await self.read(page.body, page.url, page.content_type, feed=feed.name)
         except (FetchFailed, NotAFeed) as error:
-            return Failed(error)
+            return Failed(error, self._work(feed) if is_read else timedelta(0))
         return Window(
             parsed,
             page.validators,
             page.body_hash,
+            work=self._work(feed),
             moved_to=page.moved_to,
             hub=page.hub or parsed.hub,
             topic_url=page.topic_url or parsed.topic_url,
             successor=await self._successor(feed, parsed),
         )
+
+    def _work(self, feed: DueFeed) -> timedelta:
+        return timedelta(seconds=self.work(feed.name))
 
     async def _successor(self, feed: DueFeed, parsed: ParsedFeed) -> str:
         """Gives the page that a live blog continues on, if it is one on the same site; else an empty text.

@@ -175,7 +175,29 @@ async def test_signals_to_the_whole_group_end_no_reader(lane: Lane) -> None:
         os.kill(before[0], each)
     assert await is_read(lane)
     assert lane.pids == before
-    assert os.getsid(before[0]) == before[0]
+    assert os.getpgid(before[0]) == before[0]
+
+
+async def test_readers_share_the_daemon_s_session_where_niceness_counts() -> None:
+    async with Lane(1, MEMORY, LONG, niceness=5) as lane:
+        assert await is_read(lane)
+        [reader] = lane.pids
+        assert os.getpriority(os.PRIO_PROCESS, reader) == os.getpriority(os.PRIO_PROCESS, 0) + 5
+        assert os.getsid(reader) == os.getsid(0)  # Linux divides the processor among sessions first
+
+
+async def test_what_counts_against_a_feed_is_work_and_not_that_it_waited(readers: Readers) -> None:
+    assert readers.seconds(URL) == 0
+    await readers.read(PAGE, URL, "")
+    await readers.read(PAGE, URL, "")
+    for pid in readers.pids:
+        os.kill(pid, signal.SIGSTOP)
+    reading = asyncio.create_task(readers.read(PAGE, URL, ""))
+    await asyncio.sleep(0.5)  # as on a machine that is busy with others
+    for pid in readers.pids:
+        os.kill(pid, signal.SIGCONT)
+    await reading
+    assert 0 < readers.seconds(URL) < 0.4
 
 
 async def test_who_stops_asking_leaves_the_reader_to_others(lane: Lane) -> None:

@@ -25,7 +25,7 @@ from alerts.feeds.read.process import Answer, Cause, Document, Killed
 _QUICK = timedelta(seconds=0.1)
 _QUICK_PER_MEGABYTE = timedelta(seconds=0.2)
 _QUICK_AT_MOST = timedelta(seconds=0.5)
-_SMALL = 0.1  # seconds by the clock: who took more last time keeps out of the way of those who did not
+_SMALL = 0.1  # seconds of a processor: who took more last time keeps out of the way of those who did not
 _GUESS = 1.0  # seconds for a megabyte of a feed that we do not know yet
 _PROBATION = 5  # documents read quickly, and a feed that took too long is trusted again
 _MOST_RECORDS = 20_000
@@ -73,6 +73,11 @@ class Readers:
     def pids(self) -> tuple[int, ...]:
         """The processes that stand now."""
         return self._quick.pids + self._trial.pids + self._slow.pids
+
+    def seconds(self, feed: str) -> float:
+        """Gives how many seconds of a processor the feed's last document took; 0 when none is known."""
+        record = self._records.get(feed)
+        return 0.0 if record is None else record.seconds
 
     async def read(self, body: bytes, url: str, content_type: str, *, feed: str = "") -> ParsedFeed:
         """Reads a document as `formats.parse` does, however long others take.
