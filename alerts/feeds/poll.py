@@ -21,6 +21,7 @@ from alerts.errors import FetchFailed, NotAFeed
 from alerts.feeds import moves
 from alerts.feeds.fetch import Fetcher, NotModified, Page
 from alerts.feeds.formats import ParsedFeed, parse
+from alerts.feeds.long_windows import LongWindows
 from alerts.feeds.outcomes import (
     DueFeed,
     Failed,
@@ -99,6 +100,7 @@ class Poller:
     _unchanged: list[tuple[DueFeed, Unchanged, asyncio.Future[PollResult]]] = field(default_factory=list)
     _storing: asyncio.Task[None] | None = None
     _turns: asyncio.Semaphore = field(init=False)
+    _long: LongWindows = field(default_factory=LongWindows)
 
     def __post_init__(self) -> None:
         # Else a mail's next step would wait behind every window that has just been read.
@@ -122,8 +124,7 @@ class Poller:
         if isinstance(outcome, Unchanged):
             result = await self._store_with_others(feed, outcome)
         else:
-            async with self._turns:
-                result = await self.database.run(store, feed, outcome, self.clock(), self.random, self.rhythm)
+            result = await self._store(feed, outcome)
         tell(result)
         if self.on_result is not None:
             self.on_result(result)
@@ -236,6 +237,19 @@ class Poller:
             log.info("successor_not_ready", feed=feed.name, reason=str(error))
             return ""
         return url if moves.continues(parsed, successor) else ""
+
+    async def _store(self, feed: DueFeed, outcome: Window | Failed) -> PollResult:
+        """Stores a poll on its own; a long window when other feeds have had their time."""
+        if isinstance(outcome, Window):
+            try:
+                return await self._long.in_turn(outcome.parsed, lambda: self._store_now(feed, outcome))
+            except FetchFailed as error:
+                outcome = Failed(error, outcome.work)
+        return await self._store_now(feed, outcome)
+
+    async def _store_now(self, feed: DueFeed, outcome: Window | Failed) -> PollResult:
+        async with self._turns:
+            return await self.database.run(store, feed, outcome, self.clock(), self.random, self.rhythm)
 
     async def _store_with_others(self, feed: DueFeed, outcome: Unchanged) -> PollResult:
         """Stores a poll that found nothing together with all those that end meanwhile."""

@@ -345,6 +345,18 @@ async def test_hostile_feeds_wait_for_each_other_and_not_good_ones_for_them(
     await asyncio.gather(*strangers, *known, return_exceptions=True)
 
 
+async def test_strangers_documents_wait_only_as_far_as_memory_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "_MOST_HELD", 3 * len(PAGE))
+    async with Readers(1, LONG, MEMORY) as readers:
+        asked = (readers.read(PAGE, URL, "", feed=f"stranger {number}") for number in range(5))
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(each, ParsedFeed) for each in found] == [True, True, True, False, False]
+        assert isinstance(found[-1], FetchFailed)
+        assert (await readers.read(PAGE * 5, URL, "", feed="large")).entries, "nobody waits any more"
+
+
 async def test_a_feed_that_took_too_long_is_trusted_again_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -49,6 +49,7 @@ class Lane:
         self._numbers = itertools.count()
         self._processes: dict[int, ReaderProcess] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self.held = 0  # bytes of the documents that are read or wait
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -83,7 +84,11 @@ class Lane:
         answer: asyncio.Future[Timed] = loop.create_future()
         rank = loop.time() + _PATIENCE * expected
         self._jobs.put_nowait(_Job(rank, next(self._numbers), document, processor, answer))
-        return await answer
+        self.held += len(document.body)
+        try:
+            return await answer
+        finally:
+            self.held -= len(document.body)
 
     async def _work(self, place: int) -> None:
         """Reads what waits, for as long as it is not cancelled."""
