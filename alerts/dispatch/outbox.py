@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from alerts import clocks, db
 from alerts.dispatch import audience
@@ -201,19 +201,13 @@ def release(session: Session, lease: Lease, now: datetime) -> None:
     db.wake(session)
 
 
-def end_leases(session: Session, now: datetime) -> int:
-    """Ends every lease as if it had run out: for a site on which no daemon can be at work.
+def end_leases(session: Session, now: datetime) -> None:
+    """Ends every lease now, for a site on which no daemon can be at work.
 
-    What their journals know must be in the ledger by now. Gives how many mails are in doubt.
+    What they left as `sending` becomes in doubt as ever, when their batches are claimed again.
     """
-    doubtful = 0
-    for batch in session.exec(select(Batch).where(Batch.worker != "", col(Batch.closed_at).is_(None))):
-        alert = session.get_one(Alert, batch.alert_id)
-        span = Span(batch.alert_id, batch.first_id, batch.last_id)
-        doubtful += _settle_doubt(session, span, alert.in_doubt, now)
-        batch.worker, batch.due_at = "", now
-        session.add(batch)
-    return doubtful
+    running = (BATCH.c.worker != "", BATCH.c.due_at > now)
+    session.connection().execute(sa.update(BATCH).where(*running).values(due_at=now))
 
 
 def backoff(tries: int, first: timedelta, most: timedelta) -> timedelta:
