@@ -231,7 +231,6 @@ def _copy(here: Connection, there: Connection, number: str, watch: Watch) -> Non
 
 def _verify(here: Connection, there: Connection, watch: Watch) -> tuple[Verified, ...]:
     with there.begin():
-        there.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return tuple(
             tables.verify(here, there, table, watch("verify", table.name, tables.count(here, table)))
             for table in tables.all_tables()
