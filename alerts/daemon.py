@@ -103,7 +103,7 @@ async def _serve(
     site = site_view(settings)
     folders = [settings.site.templates] if settings.site.templates else []
     transport = Transport(_server(*next(iter(settings.transport.items()))))
-    composer = Composer(database, Renderer(site, folders), site, keys)
+    composer = Composer(database, Renderer(site, folders), site, keys, config.signers(settings))
     deliverer = Deliverer(database, transport, composer, journals, _sending(settings, keys, journals.worker))
     loop = asyncio.get_running_loop()
     database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))

@@ -11,7 +11,9 @@ from alerts.db import Database, clock
 from alerts.dispatch import content
 from alerts.dispatch.opening import Choice, Opening
 from alerts.failpoints import reach
-from alerts.mail.compose import Headers, Prepared, compose, pack, prepare, unpack
+from alerts.mail import dkim
+from alerts.mail.compose import Headers, compose, pack, prepare, unpack
+from alerts.mail.dkim import Signable, Signer
 from alerts.mail.render import Rendered, Renderer, SiteView
 
 _CACHED_VARIANTS = 64
@@ -33,14 +35,22 @@ def site_headers(site: SiteView, released_at: datetime) -> Headers:
 class Composer:
     """Makes the mails of a chunk; keeps the last prepared variants, so that a batch renders nothing."""
 
-    def __init__(self, database: Database, renderer: Renderer, site: SiteView, keys: Keys) -> None:
+    def __init__(
+        self,
+        database: Database,
+        renderer: Renderer,
+        site: SiteView,
+        keys: Keys,
+        signers: Sequence[Signer] = (),
+    ) -> None:
         self._db = database
         self._renderer = renderer
         self._site = site
         self._keys = keys
-        self._prepared: OrderedDict[tuple[int, str], Prepared] = OrderedDict()
+        self._signers = signers
+        self._prepared: OrderedDict[tuple[int, str], Signable] = OrderedDict()
 
-    async def prepare(self, alert_id: int, openings: Sequence[Opening]) -> Mapping[str, Prepared]:
+    async def prepare(self, alert_id: int, openings: Sequence[Opening]) -> Mapping[str, Signable]:
         """Gives the prepared bytes of each variant the openings need, committed before they are used."""
         choices = {opening.variant: opening.choice for opening in openings}
         # What is kept may be forgotten while others are prepared: a chunk can have more variants than that.
@@ -54,13 +64,26 @@ class Composer:
             known = await self._db.run(content.stored, alert_id, missing)
             for variant in missing:
                 packed = known.get(variant) or await self._render(alert_id, variant, choices[variant])
-                prepared[variant] = self._keep(alert_id, variant, unpack(packed))
+                prepared[variant] = self._keep(alert_id, variant, dkim.prepare(self._signers, unpack(packed)))
         return prepared
 
-    def stamp(self, alert_id: int, opening: Opening, prepared: Prepared) -> bytes:
-        """Gives one reader's mail; Refused when the address cannot stand on the wire."""
-        return compose(
-            prepared,
+    def sign(self, alert_id: int, opening: Opening, prepared: Signable) -> bytes:
+        """Gives the signatures of one reader's mail, for any thread ahead of the wire; empty where none is pinned.
+
+        Refused when the address cannot stand on the wire; ConfigError when a key that was pinned is gone.
+        """
+        return dkim.sign(prepared, *self._own(alert_id, opening))
+
+    def stamp(
+        self, alert_id: int, opening: Opening, prepared: Signable, signature: bytes | None = None
+    ) -> bytes:
+        """Gives one reader's mail with the `signature` that `sign` gave, or signs here; raises what `sign` does."""
+        if signature is None:
+            signature = self.sign(alert_id, opening, prepared)
+        return compose(prepared.prepared, *self._own(alert_id, opening), signature=signature)
+
+    def _own(self, alert_id: int, opening: Opening) -> tuple[str, str, str]:
+        return (
             opening.address,
             message_id(self._keys, alert_id, opening.subscriber_id),
             make(self._keys, Purpose.MANAGE, opening.subscriber_id, alert_id, opening.key_id),
@@ -69,12 +92,13 @@ class Composer:
     async def _render(self, alert_id: int, variant: str, choice: Choice) -> bytes:
         loaded = await self._db.run(content.load, alert_id)
         rendered = self._renderer.render(loaded.view(choice))
-        packed = pack(prepare(rendered, site_headers(self._site, loaded.released_at)))
+        prepared = prepare(rendered, site_headers(self._site, loaded.released_at))
+        packed = pack(dkim.pin(prepared, self._signers, loaded.released_at))
         kept = await self._db.run(_store, alert_id, variant, rendered, packed)
         reach("body.committed")
         return kept
 
-    def _keep(self, alert_id: int, variant: str, prepared: Prepared) -> Prepared:
+    def _keep(self, alert_id: int, variant: str, prepared: Signable) -> Signable:
         self._prepared[alert_id, variant] = prepared
         while len(self._prepared) > _CACHED_VARIANTS:
             self._prepared.popitem(last=False)

@@ -80,7 +80,15 @@ class Signer:
 
     @property
     def algorithm(self) -> str:
-        return "rsa-sha256" if isinstance(self.key, RSAPrivateKey) else "ed25519-sha256"
+        return "rsa-sha256" if self.is_rsa else "ed25519-sha256"
+
+    @property
+    def is_rsa(self) -> bool:
+        return isinstance(self.key, RSAPrivateKey)
+
+    @property
+    def bits(self) -> int:
+        return self.key.key_size if isinstance(self.key, RSAPrivateKey) else 256
 
     @property
     def fingerprint(self) -> bytes:
@@ -194,6 +202,38 @@ def zone_line(signer: Signer) -> str:
     strings = (text[at : at + _RECORD_STRING] for at in range(0, len(text), _RECORD_STRING))
     quoted = " ".join(f'"{each}"' for each in strings)
     return f"{signer.name}. IN TXT ( {quoted} )"
+
+
+def fault(signer: Signer, found: Sequence[str]) -> str:
+    """Says what is wrong with the TXT records found at a signer's name; "" when verifiers will find the key."""
+    if not found:
+        return "there is no record yet"
+    if len(found) > 1:
+        return "there are several records, and a verifier takes any (RFC 6376, 3.6.2.2): leave one"
+    tags = {
+        name.strip(): "".join(value.split())
+        for name, _, value in (tag.partition("=") for tag in found[0].split(";"))
+    }
+    wanted = {name: value for name, _, value in (tag.partition("=") for tag in record(signer).split("; "))}
+    if tags.get("v", "DKIM1") != "DKIM1" or tags.get("k", "rsa") != wanted["k"] or "p" not in tags:
+        return "what stands there is no record of such a key"
+    if tags["p"] != wanted["p"]:
+        return "another key stands there" if tags["p"] else "the key was revoked: p is empty"
+    if "y" in tags.get("t", "").split(":"):
+        return "the record says that you are testing (t=y): take that out, or signatures do not count"
+    return ""
+
+
+def is_aligned(domain: str, sender: str) -> bool | None:
+    """Whether DMARC counts a signature of `domain` for From at `sender`; None when only DNS could tell.
+
+    A domain counts for itself, and for those above and below it (relaxed alignment, RFC 9989). Two that share
+    their last two labels are of one registered domain, unless those two are a public suffix such as co.uk.
+    """
+    one, other = domain.lower(), sender.lower()
+    if one == other or one.endswith(f".{other}") or other.endswith(f".{one}"):
+        return True
+    return None if one.split(".")[-2:] == other.split(".")[-2:] else False
 
 
 def _names(present: Sequence[bytes]) -> list[str]:

@@ -22,7 +22,7 @@ from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt
 from alerts.errors import LeaseLost
-from alerts.mail.compose import Prepared
+from alerts.mail.dkim import Signable
 from alerts.mail.render import Renderer
 from alerts.models import (
     Batch,
@@ -278,7 +278,7 @@ async def test_a_mail_that_cannot_be_stamped_does_not_stop_the_others(
     _, _, ids = announce(sqlite_db, 3)
     stamp = Composer.stamp
 
-    def fail_for_the_first(self: Composer, alert_id: int, opening: Opening, prepared: Prepared) -> bytes:
+    def fail_for_the_first(self: Composer, alert_id: int, opening: Opening, prepared: Signable) -> bytes:
         if opening.subscriber_id == ids[0]:
             raise KeyError("a token key that was thrown away")
         return stamp(self, alert_id, opening, prepared)

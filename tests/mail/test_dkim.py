@@ -19,7 +19,18 @@ from hypothesis import strategies as st
 from alerts.errors import ConfigError, Refused
 from alerts.mail.compose import Headers, Pinned, Prepared, compose, eml, pack, unpack
 from alerts.mail.compose import prepare as made
-from alerts.mail.dkim import Signable, Signer, load_key, pin, prepare, record, sign, zone_line
+from alerts.mail.dkim import (
+    Signable,
+    Signer,
+    fault,
+    is_aligned,
+    load_key,
+    pin,
+    prepare,
+    record,
+    sign,
+    zone_line,
+)
 from alerts.mail.render import Rendered
 from fakes import opendkim
 from hostile import hostile
@@ -383,6 +394,44 @@ def test_what_is_pinned_is_stored_with_the_mail(
 ) -> None:
     prepared = Prepared(head, body, pinned)
     assert unpack(pack(prepared)) == prepared
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([record(RSA)], ""),
+        ([record(RSA).replace("; ", ";").replace("p=MII", "p= MII ") + ";"], ""),
+        ([record(RSA).replace("v=DKIM1; k=rsa; ", "")], ""),
+        ([record(RSA) + "; t=s; n=ours"], ""),
+        ([], "no record yet"),
+        ([record(RSA), record(RSA)], "several"),
+        ([record(ED25519)], "no record of such a key"),
+        (["v=spf1 -all"], "no record of such a key"),
+        (["v=DKIM1; k=rsa; p="], "revoked"),
+        ([record(RSA)[:-9] + "wIDAQABA"], "another key"),
+        ([record(RSA) + "; t=y:s"], "testing"),
+    ],
+)
+def test_a_record_in_dns_is_judged(found: list[str], words: str) -> None:
+    said = fault(RSA, found)
+    assert words in said
+    assert bool(words) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("domain", "sender", "expected"),
+    [
+        ("example.org", "example.org", True),
+        ("Example.org", "news.example.org", True),
+        ("mail.example.org", "example.org", True),
+        ("mail.example.org", "news.example.org", None),
+        ("one.co.uk", "two.co.uk", None),
+        ("example.org", "example.com", False),
+        ("notexample.org", "example.org", False),
+    ],
+)
+def test_a_domain_counts_for_the_sender_or_not(domain: str, sender: str, expected: bool | None) -> None:
+    assert is_aligned(domain, sender) is expected
 
 
 def test_a_signers_text_holds_no_key() -> None:
