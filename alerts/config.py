@@ -105,6 +105,8 @@ class TransportConfig(Section):
     """Log in with this name; no login when empty."""
     password: SecretStr = SecretStr("")
     """Its password; better as password_file, or from ALERTS_TRANSPORT__MAIN__PASSWORD."""
+    weight: int = Field(default=1, ge=1, le=1000)
+    """With several transports, its share of the mail; one that is out of reach is left out."""
     connections: int = Field(default=10, ge=1, le=500)
     """Connections at once; ask your relay how many it allows."""
     connect_timeout: Timeout = timedelta(seconds=30)
@@ -347,9 +349,8 @@ def _with_database_in_state_dir(config: Config) -> Config:
 
 def _contradictions(config: Config) -> Iterator[Problem]:
     """Finds settings that are right alone and wrong together."""
-    if len(config.transport) != 1:
-        advice = "write exactly one transport: several, with failover, come in a later version"
-        yield Problem(("transport",), advice)
+    if not config.transport:
+        yield Problem(("transport",), "write at least one transport, as [transport.main] with its host")
     yield from _duplicates("feed", "name", [each.name for each in config.feed])
     yield from _duplicates("feed", "url", [each.url for each in config.feed])
     yield from _duplicates("topic", "slug", [each.slug for each in config.topic])

@@ -5,7 +5,6 @@ that runs twice, here or on another machine, is harmless.
 """
 
 import asyncio
-import hmac
 import os
 import secrets
 import signal
@@ -29,7 +28,7 @@ from apscheduler.events import (
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import Session
 
-from alerts import __version__, config, db, logs
+from alerts import __version__, config, db, logs, loops
 from alerts.audience.tokens import Keys
 from alerts.config import Config, TransportConfig
 from alerts.db import Database
@@ -38,7 +37,6 @@ from alerts.dispatch.announce import release_due
 from alerts.dispatch.compose import Composer
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.journal import Journals
-from alerts.errors import ConfigError
 from alerts.feeds.fetch import Fetcher
 from alerts.feeds.poll import Poller
 from alerts.feeds.push.hubs import Hubs
@@ -47,8 +45,8 @@ from alerts.feeds.schedule import Rhythm
 from alerts.fetching import fetcher, readers
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
-from alerts.mail.transports import Transport
-from alerts.models import Site
+from alerts.mail.transports import Transport, Transports
+from alerts.ops.secret import check_secret
 from alerts.web.app import create
 from alerts.web.server import WebServer
 from alerts.web.websub import Callbacks
@@ -62,7 +60,7 @@ _LAST_POLLS_SECONDS = 2  # at a stop: whoever runs us may kill what takes ten
 def run(config: Config) -> None:
     """Runs the daemon until SIGTERM or SIGINT; a second signal ends it at once."""
     logs.configure(is_json=not sys.stderr.isatty())
-    asyncio.run(_run_until_signal(config))
+    loops.run(_run_until_signal(config))
 
 
 async def serve(settings: Config, stop: asyncio.Event) -> None:
@@ -74,7 +72,7 @@ async def serve(settings: Config, stop: asyncio.Event) -> None:
             db.prepare(database)
             keys = config.keys(settings)
             with database.begin() as session:
-                _check_secret(session, keys)
+                check_secret(session, keys)
                 if database.is_sqlite:
                     declare(session, settings, db.clock(session))
             with Journals(settings.state_dir / "journal", worker) as journals:
@@ -102,9 +100,11 @@ async def _serve(
 ) -> None:
     site = site_view(settings)
     folders = [settings.site.templates] if settings.site.templates else []
-    transport = Transport(_server(*next(iter(settings.transport.items()))))
+    transports = Transports(
+        {Transport(_server(name, each)): each.weight for name, each in settings.transport.items()}
+    )
     composer = Composer(database, Renderer(site, folders), site, keys, config.signers(settings))
-    deliverer = Deliverer(database, transport, composer, journals, _sending(settings, keys, journals.worker))
+    deliverer = Deliverer(database, transports, composer, journals, _sending(settings, keys, journals.worker))
     loop = asyncio.get_running_loop()
     database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))
     scheduler = AsyncIOScheduler(timezone="UTC")
@@ -124,7 +124,7 @@ async def _serve(
         deliverer.wake()
         await delivering
         listening.cancel()
-        await transport.close()
+        await transports.close()
     log.info("daemon_stopped")
 
 
@@ -236,19 +236,6 @@ async def _listen(database: Database, deliverer: Deliverer) -> None:
             await asyncio.sleep(1)
 
 
-def _check_secret(session: Session, keys: Keys) -> None:
-    """Refuses a secret that is not the one the site was made with: its Message-IDs would all change."""
-    mark = hmac.digest(keys.message_id, b"site", "sha256").hex()
-    known = session.get(Site, "secret")
-    if known is None:
-        session.add(Site(name="secret", value=mark))
-    elif known.value != mark:
-        raise ConfigError(
-            "The secret is not the one this database was made with. Put the first one back: as `secret`, "
-            "or first in `old_secrets` when you want a new one."
-        )
-
-
 def site_view(settings: Config) -> SiteView:
     """Gives what mails and pages say of the site."""
     site = settings.site
@@ -271,6 +258,7 @@ def _poller(settings: Config, database: Database, fetches: Fetcher, reads: Reade
         polling.parallel,
         rhythm=Rhythm(polling.quiet_interval, polling.ended_interval, polling.rest_after),
         read=reads.read,
+        work=reads.seconds,
     )
 
 

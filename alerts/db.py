@@ -6,9 +6,10 @@ transaction can span a network call; `Database.run` is the only bridge from asyn
 
 import asyncio
 import fcntl
+import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,11 +25,14 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session
 
 from alerts.errors import Unavailable
+from alerts.models import Site, SiteFact, table_of
 
 try:
     from pysqlite3 import dbapi2 as _sqlite  # a recent SQLite, where its wheels exist
@@ -44,6 +48,8 @@ WAKE_CHANNEL = "alerts_work"
 # The WAL-reset bug: two connections that checkpoint and commit at once can corrupt the file (fixed 3.51.3).
 _WAL_IS_SAFE_FROM = (3, 51, 3)
 _BUSY_SECONDS = 30
+_MOVED = 1  # the user_version of a file whose site lives elsewhere; 0 in all others
+_SITE = table_of(Site)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -67,6 +73,8 @@ class Database:
         """Gives a session whose work is committed at the end, or undone on any error."""
         with Session(self.engine, expire_on_commit=False) as session:
             with session.begin():
+                if self.is_sqlite:
+                    _refuse_moved(session.connection())
                 yield session
             if session.info.get("wake"):
                 for listener in self._listeners:
@@ -118,6 +126,81 @@ def insert_or_ignore(session: Session, table: sa.Table) -> Any:
     return sqlite_insert(table).on_conflict_do_nothing()
 
 
+class among(sa.sql.functions.FunctionElement[bool]):  # noqa: N801 - it stands in statements, like sa.func's
+    """The condition that a column's value is one of those bound to `name`, a collection of ids or of texts.
+
+    They are one value (`= ANY` of an array on PostgreSQL, JSON on SQLite), where IN has a parameter for each.
+    So a statement made once has one text for any number of them, which is compiled and prepared once.
+    """
+
+    inherit_cache = True
+    type = sa.Boolean()
+
+    def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:
+        super().__init__(column, sa.bindparam(name, type_=_Bundle()))
+
+
+class _each_id(sa.sql.functions.FunctionElement[int]):  # noqa: N801 - as above
+    inherit_cache = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(sa.bindparam(name, type_=_Bundle()))
+
+
+def each_id(name: str) -> sa.ColumnElement[int]:
+    """Gives the column `value` of a table with a row for each of the ids bound to `name`."""
+    column: sa.ColumnElement[int] = (
+        # The alias has the column's name: PostgreSQL calls the one column of a function by the alias.
+        _each_id(name).table_valued(sa.column("value", sa.BigInteger)).alias("value").c.value
+    )
+    return column
+
+
+class _Bundle(sa.types.TypeDecorator[Collection[Any]]):
+    """Many values as one: their text as an array of PostgreSQL's, or as JSON. Drivers take far longer."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            return f"{{{','.join(map(_array_item, value))}}}"
+        return json.dumps([*value])
+
+
+def _array_item(value: int | str) -> str:
+    """An item as PostgreSQL reads it in an array (section 8.15.6 of its manual)."""
+    if isinstance(value, int):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@compiles(among, "postgresql")
+def _any_of(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column, bundle = element.clauses
+    array = f"CAST({compiler.process(bundle, **options)} AS {column.type.compile(compiler.dialect)}[])"
+    return f"{compiler.process(column, **options)} = ANY ({array})"
+
+
+@compiles(among, "sqlite")
+def _in_json(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column, bundle = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({bundle}))"  # noqa: S608 - a column and a placeholder
+
+
+@compiles(_each_id, "postgresql")
+def _unnest(element: _each_id, compiler: SQLCompiler, **options: Any) -> str:
+    return f"unnest(CAST({compiler.process(element.clauses, **options)} AS BIGINT[]))"
+
+
+@compiles(_each_id, "sqlite")
+def _json_each(element: _each_id, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
 def prepare(database: Database) -> None:
     """Makes a SQLite site ready to use, its folder and schema included; checks the schema of PostgreSQL.
 
@@ -125,14 +208,18 @@ def prepare(database: Database) -> None:
     """
     if database.is_sqlite:
         upgrade(database)
-    else:
-        check_schema(database)
+        return
+    check_schema(database)
+    with database.begin() as session:
+        _refuse_half_moved(session)
 
 
 def upgrade(database: Database) -> None:
     """Brings the schema to this version's; safe to run again, and beside another that does the same."""
     config = _alembic()
     with database.engine.begin() as connection:
+        if database.is_sqlite:
+            _refuse_moved(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -155,6 +242,48 @@ def require_schema(session: Session) -> None:
         f"The database has schema {found}, this version needs {newest}: "
         "run `alerts db upgrade`, or start the version that made it."
     )
+
+
+def close_file(connection: Connection, place: str) -> None:
+    """Closes a SQLite file, with the transaction that this is part of: the site is at `place` from now on."""
+    values = {"name": SiteFact.MOVED_TO.value, "value": place}
+    connection.execute(sa.delete(_SITE).where(_SITE.c.name == values["name"]))
+    connection.execute(sa.insert(_SITE).values(values))
+    connection.exec_driver_sql(f"PRAGMA user_version = {_MOVED}")
+
+
+def reopen_file(connection: Connection) -> None:
+    """Opens a closed SQLite file again."""
+    connection.execute(sa.delete(_SITE).where(_SITE.c.name == SiteFact.MOVED_TO.value))
+    connection.exec_driver_sql("PRAGMA user_version = 0")
+
+
+def moved_to(connection: Connection) -> str | None:
+    """Gives where the site of a SQLite file was moved to; none while the file is the site."""
+    # Asked in each transaction, so that a process that was at work during the move ends too; and it is
+    # there in a file of any schema.
+    if connection.exec_driver_sql("PRAGMA user_version").scalar_one() != _MOVED:
+        return None
+    query = sa.select(_SITE.c.value).where(_SITE.c.name == SiteFact.MOVED_TO.value)
+    place: str = connection.execute(query).scalar_one()
+    return place
+
+
+def _refuse_moved(connection: Connection) -> None:
+    place = moved_to(connection)
+    if place is not None:
+        raise Unavailable(
+            f"This site was moved: it is at {place} now, and {connection.engine.url.database} is closed. "
+            f"Set database.url to the new place, or go back with `alerts db move --undo {place}`."
+        )
+
+
+def _refuse_half_moved(session: Session) -> None:
+    if session.get(Site, SiteFact.MOVING) is not None:
+        raise Unavailable(
+            "A move into this database is under way, or broke off, or was undone. The site is where it was: "
+            "set database.url to the SQLite file, and run `alerts db move` from there to finish."
+        )
 
 
 @contextmanager

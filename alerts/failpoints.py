@@ -28,6 +28,17 @@ NAMES = (
     "fold.before_commit",
     "fold.committed",
 )
+# Of `alerts db move`, which no daemon passes; it folds journals as well.
+MOVE_NAMES = (
+    "move.drained",
+    "move.marked",
+    "move.copying",
+    "move.copied",
+    "move.verifying",
+    "move.verified",
+    "move.closed",
+    "move.opened",
+)
 
 _name, _, _count = os.environ.get("ALERTS_FAILPOINT", "").partition(":")
 _left = int(_count or "1")

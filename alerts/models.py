@@ -105,6 +105,18 @@ class SubscriberState(StrEnum):
     ERASED = "erased"
 
 
+class SiteFact(StrEnum):
+    """The names in the table of the site's facts."""
+
+    SECRET = "secret"  # noqa: S105 - a name: of a mark of the first secret
+    # Of a move: in the file, its number and where the site went ...
+    MOVE = "move"
+    MOVED_TO = "moved_to"
+    # ... and in the database that it fills, the same number: closed until the end, and open from then on.
+    MOVING = "moving"
+    MOVED_FROM = "moved_from"
+
+
 class Site(SQLModel, table=True):
     """One value a name: facts of the whole site, such as which secret the database was made with."""
 

@@ -182,7 +182,13 @@ async def _bench(name: str, good: int, bad: int, parallel: int, core: set[int]) 
         fetcher = await stack.enter_async_context(Fetcher("alerts-bench/1", Limits(), host_rate=1_000_000))
         readers = await stack.enter_async_context(Readers(1, timedelta(seconds=10), 512_000_000))
         poller = Poller(
-            database, fetcher, lambda: datetime.now(UTC), parallel, random=Random(1), read=readers.read
+            database,
+            fetcher,
+            lambda: datetime.now(UTC),
+            parallel,
+            random=Random(1),
+            read=readers.read,
+            work=readers.seconds,
         )
         bench = Bench(database, poller, Costs(readers), f"http://127.0.0.1:{port}")
         poller.on_result = lambda result: bench.results.append((time.perf_counter(), result))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ from sqlmodel import Session
 
 import build
 from alerts.audience.tokens import Keys, derive
-from alerts.db import Database, upgrade
+from alerts.db import Database, clock, upgrade
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_entry
 from alerts.dispatch.opening import Opening, Plan, open_chunk
@@ -46,15 +46,17 @@ class Meter:
 
     database: Database
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    processor: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # of this process
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     wal: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def run(self, name: str, function: Callable[[Session], T]) -> T:
         before = self._wal_position()
-        began = perf_counter()
+        began, used = perf_counter(), process_time()
         with self.database.begin() as session:
             result = function(session)
         self.seconds[name] += perf_counter() - began
+        self.processor[name] += process_time() - used
         self.calls[name] += 1
         self.wal[name] += self._wal_position() - before
         return result
@@ -111,7 +113,8 @@ def _ledger(database: Database, sizes: argparse.Namespace) -> Meter:
     now = datetime.now(UTC)
     with database.begin() as session:
         entry = build.an_entry(session, build.a_feed(session, now=now), now=now)
-        build.readers(session, sizes.readers, build.a_topic(session, now=now), now=now)
+        topic = build.a_topic(session, now=now)
+        build.readers(session, sizes.readers, topic, now=now, apart=timedelta(seconds=1))
     meter = Meter(database)
     meter.run("announce", lambda session: announce_entry(session, entry, now))
     while (lease := meter.run("claim", lambda session: _claim(session, sizes.batch))) is not None:
@@ -121,19 +124,19 @@ def _ledger(database: Database, sizes: argparse.Namespace) -> Meter:
 
 def _deliver(meter: Meter, lease: Lease, sizes: argparse.Namespace) -> None:
     plan = Plan(sizes.chunk, KEYS.current, "main")
-    while openings := meter.run("open", lambda session: open_chunk(session, lease, plan, _now())):
+    while openings := meter.run("open", lambda session: open_chunk(session, lease, plan, clock(session))):
         said = [_accepted(opening) for opening in openings]
         for start in range(0, len(said), sizes.group):
             _record(meter, lease, said[start : start + sizes.group])
-    meter.run("close", lambda session: outbox.close(session, lease, _now(), PAUSE, PAUSE))
+    meter.run("close", lambda session: outbox.close(session, lease, clock(session), PAUSE, PAUSE))
 
 
 def _record(meter: Meter, lease: Lease, group: Sequence[Receipt]) -> None:
-    meter.run("record", lambda session: receipts.record(session, lease, group, KEYS, _now()))
+    meter.run("record", lambda session: receipts.record(session, lease, group, KEYS, clock(session)))
 
 
 def _claim(session: Session, size: int) -> Lease | None:
-    return outbox.claim(session, "bench", size=size, length=LEASE, now=_now())
+    return outbox.claim(session, "bench", size=size, length=LEASE, now=clock(session))
 
 
 def _accepted(opening: Opening) -> Receipt:
@@ -180,19 +183,22 @@ def _settle(session: Session, ids: Sequence[int]) -> None:
 
 def _print(name: str, what: str, meter: Meter, readers: int) -> None:
     print(f"\n{name}: {what}, {readers} readers")
-    print(f"{'':10}{'transactions':>14}{'ms each':>10}{'us/reader':>12}{'WAL bytes/reader':>20}")
-    for step, seconds in meter.seconds.items():
-        _print_row(step, meter.calls[step], seconds, meter.wal[step], readers)
-    _print_row(
-        "together", sum(meter.calls.values()), sum(meter.seconds.values()), sum(meter.wal.values()), readers
-    )
-
-
-def _print_row(step: str, calls: int, seconds: float, wal: int, readers: int) -> None:
-    bytes_each = f"{wal / readers:.0f}" if wal else "-"
     print(
-        f"{step:10}{calls:>14}{seconds / calls * 1e3:>10.2f}{seconds / readers * 1e6:>12.1f}{bytes_each:>20}"
+        f"{'':10}{'transactions':>14}{'ms each':>10}{'us/reader':>12}{'processor':>12}{'WAL bytes/reader':>20}"
     )
+    together = [sum(each.values()) for each in (meter.calls, meter.seconds, meter.processor, meter.wal)]
+    for step in meter.seconds:
+        _print_row(
+            step, meter.calls[step], meter.seconds[step], meter.processor[step], meter.wal[step], readers
+        )
+    calls, seconds, processor, wal = together
+    _print_row("together", int(calls), seconds, processor, int(wal), readers)
+
+
+def _print_row(step: str, calls: int, seconds: float, processor: float, wal: int, readers: int) -> None:
+    each = [f"{seconds / readers * 1e6:.1f}", f"{processor / readers * 1e6:.1f}"]
+    bytes_each = f"{wal / readers:.0f}" if wal else "-"
+    print(f"{step:10}{calls:>14}{seconds / calls * 1e3:>10.2f}{each[0]:>12}{each[1]:>12}{bytes_each:>20}")
 
 
 def _print_in_place(database: Database) -> None:
@@ -223,10 +229,6 @@ def _print_commits(database: Database, commits: int = 300) -> None:
                 cursor.execute("INSERT OR REPLACE INTO site VALUES ('bench', ?)", (str(number),))
                 cursor.execute("COMMIT")
             print(f"synchronous={level:8}{(perf_counter() - began) / commits * 1e3:.2f} ms")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from alerts.dispatch.journal import Journals
 from alerts.mail.dkim import Signer
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
-from alerts.mail.transports import Transport
+from alerts.mail.transports import Transport, Transports
 from alerts.models import Alert, AlertState
 from build import a_feed, a_topic, an_entry, readers
 
@@ -65,12 +65,12 @@ async def delivering(
         reply_timeout=timedelta(seconds=5),
         final_timeout=timedelta(seconds=5),
     )
-    transport = Transport(at)
+    transports = Transports({Transport(at): 1})
     stop = asyncio.Event()
     settings = replace(SETTINGS, **changes)
     with Journals(folder / "journal", settings.worker) as journals:
         composer = Composer(db, Renderer(SITE, []), SITE, KEYS, signers)
-        deliverer = Deliverer(db, transport, composer, journals, settings)
+        deliverer = Deliverer(db, transports, composer, journals, settings)
         db.on_wake(partial(asyncio.get_running_loop().call_soon_threadsafe, deliverer.wake))
         task = asyncio.create_task(deliverer.run(stop))
         try:
@@ -79,7 +79,7 @@ async def delivering(
             stop.set()
             deliverer.wake()
             await task
-            await transport.close()
+            await transports.close()
 
 
 async def until(db: Database, holds: Callable[[Session], bool]) -> None:

@@ -28,6 +28,7 @@ from alerts.dispatch.announce import announce_entry
 from alerts.models import Feed, FeedState
 from build import NOW, a_feed, an_entry
 from fakes import dns
+from fakes.postgres import Server
 from reference import commands
 
 FEED = """<?xml version="1.0"?><rss version="2.0"><channel><title>Harbour news</title>
@@ -104,6 +105,57 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     code = f"import sys, alerts.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def moving_commands() -> list[list[str]]:
+    """The commands that docs/how-to/postgresql.md gives for a move, in their order."""
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "postgresql.md").read_text()
+    section = page.partition("## Move there from SQLite")[2].partition("\n## ")[0]
+    return [line.split() for line in re.findall(r"^ *alerts (.+)$", section, re.MULTILINE)]
+
+
+def test_a_site_moves_to_postgresql_and_back_with_the_commands_of_its_page(
+    run: Run, tmp_path: Path, postgres_server: Server
+) -> None:
+    there, back = moving_commands()
+    run("topics", "add", "all", "--title", "Everything")
+    run("subscribers", "add", "ana@example.org", "--topic", "all")
+    with postgres_server.empty() as url:
+        there[-1] = back[-1] = url
+        moved = run(*there)
+        assert moved.code == 0
+        assert re.search(r"^subscriber +1 +[0-9a-f]{16} *$", moved.out, re.MULTILINE)
+        old = run("subscribers", "list")
+        assert (old.code, old.out) == (6, "")
+        assert "This site was moved: it is at postgresql://postgres@" in old.err
+        config = tmp_path / "config.toml"
+        config.write_text(moved.out.partition("environment:\n")[2])
+        [reader] = run("subscribers", "list", "--json").json
+        assert reader["address"] == "ana@example.org"
+        assert run(*there).code == 4, "it is there already"
+        config.unlink()
+        again = run(*there)
+        assert (again.code, again.out.partition("\n\n")[2]) == (0, moved.out.partition("environment:\n\n")[2])
+        assert run(*back).out == f"{tmp_path}/state/alerts.db is the site again.\n"
+        assert [each["address"] for each in run("subscribers", "list", "--json").json] == ["ana@example.org"]
+        config.write_text(moved.out.partition("environment:\n")[2])
+        closed = run("subscribers", "list")
+        assert (closed.code, closed.out) == (6, "")
+        assert "was undone" in closed.err
+
+
+def test_what_a_move_is_not_given_rightly_is_said(run: Run) -> None:
+    for words, code, reason in (
+        (("sqlite:///other.db",), 2, "postgresql://user:password@host/database"),
+        (("nowhere",), 2, "postgresql://user:password@host/database"),
+        (("--force", "postgresql://h/d"), 2, "--undo"),
+        (("--undo", "postgresql://h/d"), 4, "was not moved"),
+        (("postgresql://u:hunter2@127.0.0.1:1/d",), 6, "The database cannot be used"),
+    ):
+        said = run("db", "move", *words)
+        assert (said.code, said.out) == (code, ""), said.err
+        assert reason in said.err
+        assert "hunter2" not in said.err
 
 
 def test_a_stranger_signs_readers_up_and_sees_them(run: Run) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from alerts.commands.context import AsJson, Front, front, say, say_json, say_table
 
-database = typer.Typer(no_args_is_help=True, help="The database's schema.")
+database = typer.Typer(no_args_is_help=True, help="The database: its schema, and the move to PostgreSQL.")
 
 
 def run(context: typer.Context) -> None:
@@ -88,3 +88,34 @@ def upgrade(context: typer.Context) -> None:
     with site.raw_database() as opened:
         db.upgrade(opened)
     say("The schema is this version's.")
+
+
+@database.command()
+def move(
+    context: typer.Context,
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="POSTGRESQL_URL",
+            help="An empty database; its password may come from PGPASSWORD or ~/.pgpass.",
+        ),
+    ],
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Go back to the file, while nothing has worked in the database.")
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="With --undo: also if something has; what it mailed may be mailed again."
+        ),
+    ] = False,
+) -> None:
+    """Move the site from its SQLite file to PostgreSQL: copy, compare row by row, close the file.
+
+    Stop the daemon first. A move that broke off is run again. Until it ends, the file is the site.
+    """
+    from alerts.commands import moving
+
+    if force and not undo:
+        raise typer.BadParameter("--force belongs to --undo.")
+    moving.undo(front(context), url, by_force=force) if undo else moving.move(front(context), url)

@@ -1,12 +1,17 @@
 """Who an alert's readers are: the keyset scan over subscriptions, and what `eligible` must know of each."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from alerts import db
 from alerts.dispatch.eligible import AlertRule, Following, Reader
 from alerts.models import Alert, Delivery, DeliveryState, Subscriber, Subscription, table_of
 
@@ -15,89 +20,144 @@ SUBSCRIBER = table_of(Subscriber)
 DELIVERY = table_of(Delivery)
 
 
-def scan(session: Session, rule: AlertRule, *, after: int, upto: int, limit: int) -> list[int]:
-    """The next subscriber ids of the audience in (after, upto], ascending, at most `limit`.
+_Shape: TypeAlias = tuple[Any, ...]
 
-    Each (topic, frequency) is a run of one index, cut by its own limit; the runs are then merged. One query
-    with OR would sort the whole audience for every batch.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Subscribers who differ in nothing that an alert's mail or the decision about it depends on."""
+
+    reader: Reader
+    language: str
+    members: Sequence[tuple[int, str]]  # id and address
+
+
+def run(session: Session, rule: AlertRule, *, after: int, upto: int, limit: int) -> tuple[int, int, int]:
+    """The first and the last id of what `scan` gives, and how many they are; zeros for none."""
+    runs, values = _bound(rule, after, upto, limit)
+    if not runs:
+        return 0, 0, 0
+    found = session.connection().execute(_ends(runs), values).one()
+    return found.first_id or 0, found.last_id or 0, found.readers
+
+
+def scan(session: Session, rule: AlertRule, *, after: int, upto: int, limit: int) -> list[int]:
+    """The next subscriber ids of the audience in (after, upto], ascending, at most `limit`."""
+    runs, values = _bound(rule, after, upto, limit)
+    if not runs:
+        return []
+    return [*session.connection().execute(_scan(runs), values).scalars()]
+
+
+def _bound(rule: AlertRule, after: int, upto: int, limit: int) -> tuple[int, dict[str, object]]:
+    """How many runs the scan has, and what it binds."""
+    values: dict[str, object] = {
+        "after": after,
+        "upto": upto,
+        "announced_at": rule.announced_at,
+        "limit": limit,
+    }
     runs = [
-        sa.select(
-            sa.select(SUBSCRIPTION.c.subscriber_id)
-            .where(
-                SUBSCRIPTION.c.topic_id == topic,
-                SUBSCRIPTION.c.frequency == frequency,
-                SUBSCRIPTION.c.subscriber_id > after,
-                SUBSCRIPTION.c.subscriber_id <= upto,
-                # Who left before the announcement was never owed it; who left since gets a recorded state.
-                sa.or_(SUBSCRIPTION.c.until.is_(None), SUBSCRIPTION.c.until >= rule.announced_at),
-            )
-            .order_by(SUBSCRIPTION.c.subscriber_id)
-            .limit(limit)
-            .subquery()
-            .c.subscriber_id
-        )
+        (topic, frequency)
         for topic, frequencies in sorted(rule.audience.items())
         for frequency in sorted(frequencies)
     ]
-    if not runs:
-        return []
-    merged = sa.union(*runs).subquery()
-    query = sa.select(merged.c.subscriber_id).order_by(merged.c.subscriber_id).limit(limit)
-    return list(session.connection().execute(query).scalars())
+    for number, (topic, frequency) in enumerate(runs):
+        values |= {f"topic_{number}": topic, f"frequency_{number}": frequency}
+    return len(runs), values
 
 
-def readers(
-    session: Session, ids: Sequence[int], rule: AlertRule, after_alert_id: int | None
-) -> list[Reader]:
-    """What the decision needs of each subscriber, in the order of their ids (which must ascend)."""
-    served = _served(session, ids, after_alert_id)
-    # The bounds beside the list keep the join on an index range whatever the statistics say.
-    query = (
-        sa.select(
-            SUBSCRIBER.c.id,
-            SUBSCRIBER.c.address,
-            SUBSCRIBER.c.language,
-            SUBSCRIBER.c.state,
-            SUBSCRIBER.c.suppressed,
-            SUBSCRIPTION.c.topic_id,
-            SUBSCRIPTION.c.frequency,
-            SUBSCRIPTION.c.since,
-            SUBSCRIPTION.c.chosen_at,
-            SUBSCRIPTION.c.until,
+@cache
+def _ends(runs: int) -> sa.Select[Any]:
+    ids = _scan(runs).subquery().c.subscriber_id
+    columns: list[sa.ColumnElement[Any]] = [
+        sa.func.min(ids).label("first_id"),
+        sa.func.max(ids).label("last_id"),
+        sa.func.count().label("readers"),
+    ]
+    return sa.select(*columns)
+
+
+@cache
+def _scan(runs: int) -> sa.Select[tuple[int]]:
+    """Each (topic, frequency) is a run of one index, cut by its own limit; the runs are then merged.
+
+    One query with OR would sort the whole audience for every batch.
+    """
+    limit = sa.bindparam("limit", type_=sa.Integer)
+    if runs == 1:
+        return _run(0).limit(limit)
+    merged = sa.union(
+        *(sa.select(_run(number).limit(limit).subquery().c.subscriber_id) for number in range(runs))
+    ).subquery()
+    return sa.select(merged.c.subscriber_id).order_by(merged.c.subscriber_id).limit(limit)
+
+
+def _run(number: int) -> sa.Select[tuple[int]]:
+    return (
+        sa.select(SUBSCRIPTION.c.subscriber_id)
+        .where(
+            SUBSCRIPTION.c.topic_id == sa.bindparam(f"topic_{number}"),
+            SUBSCRIPTION.c.frequency == sa.bindparam(f"frequency_{number}"),
+            SUBSCRIPTION.c.subscriber_id > sa.bindparam("after"),
+            SUBSCRIPTION.c.subscriber_id <= sa.bindparam("upto"),
+            # Who left before the announcement was never owed it; who left since gets a recorded state.
+            sa.or_(SUBSCRIPTION.c.until.is_(None), SUBSCRIPTION.c.until >= sa.bindparam("announced_at")),
         )
-        .outerjoin(
-            SUBSCRIPTION,
-            sa.and_(
-                SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id,
-                SUBSCRIPTION.c.topic_id.in_(list(rule.audience)),
-            ),
-        )
-        .where(SUBSCRIBER.c.id.between(ids[0], ids[-1]), SUBSCRIBER.c.id.in_(ids))
-        .order_by(SUBSCRIBER.c.id, SUBSCRIPTION.c.topic_id)
+        .order_by(SUBSCRIPTION.c.subscriber_id)
     )
-    rows = session.connection().execute(query).all()
-    result = []
-    for subscriber_id, group in groupby(rows, key=lambda row: row[0]):
-        own = list(group)
-        following = tuple(_following(row) for row in own if row.topic_id is not None)
-        first = own[0]
-        result.append(
-            Reader(
-                id=subscriber_id,
-                address=first.address,
-                language=first.language,
-                state=first.state,
-                suppressed=first.suppressed,
-                following=following,
-                is_served=subscriber_id in served,
-            )
-        )
-    return result
 
 
-def _following(row: sa.Row[*tuple[Any, ...]]) -> Following:
-    return Following(row.topic_id, row.frequency, row.since, row.chosen_at, row.until)
+# The bounds beside the list keep the join on an index range whatever the statistics say.
+_READERS = (
+    sa.select(
+        SUBSCRIBER.c.id,
+        SUBSCRIBER.c.address,
+        SUBSCRIBER.c.language,
+        SUBSCRIBER.c.state,
+        SUBSCRIBER.c.suppressed,
+        SUBSCRIPTION.c.topic_id,
+        SUBSCRIPTION.c.frequency,
+        # Compared here: to make three times of each row would cost more than all the rest.
+        SUBSCRIPTION.c.since <= sa.bindparam("announced_at"),
+        SUBSCRIPTION.c.chosen_at <= sa.bindparam("announced_at"),
+        SUBSCRIPTION.c.until.is_not(None),
+    )
+    .outerjoin(
+        SUBSCRIPTION,
+        sa.and_(SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id, db.among(SUBSCRIPTION.c.topic_id, "topics")),
+    )
+    .where(
+        SUBSCRIBER.c.id.between(sa.bindparam("first"), sa.bindparam("last")), db.among(SUBSCRIBER.c.id, "ids")
+    )
+    .order_by(SUBSCRIBER.c.id, SUBSCRIPTION.c.topic_id)
+)
+
+
+def readers(session: Session, ids: Sequence[int], rule: AlertRule, after_alert_id: int | None) -> list[Alike]:
+    """What the decision needs of each subscriber (their ids must ascend), said once for all who are alike."""
+    served = _served(session, ids, after_alert_id)
+    values = {
+        "ids": ids,
+        "first": ids[0],
+        "last": ids[-1],
+        "topics": sorted(rule.audience),
+        "announced_at": rule.announced_at,
+    }
+    rows = session.connection().execute(_READERS, values).all()
+    members: dict[_Shape, list[tuple[int, str]]] = defaultdict(list)
+    for subscriber_id, own in groupby(rows, key=itemgetter(0)):
+        first, *others = own
+        _, address, *_ = first
+        shape = (bool(address), subscriber_id in served, first[2:], *(row[5:] for row in others))
+        members[shape].append((subscriber_id, address or ""))
+    return [_alike(shape, each) for shape, each in members.items()]
+
+
+def _alike(shape: _Shape, members: Sequence[tuple[int, str]]) -> Alike:
+    has_address, is_served, (language, state, suppressed, *first), *others = shape
+    following = tuple(Following(*each) for each in (first, *others) if each[0] is not None)
+    return Alike(Reader(has_address, state, suppressed, following, is_served), language, members)
 
 
 def _served(session: Session, ids: Sequence[int], after_alert_id: int | None) -> frozenset[int]:
@@ -109,23 +169,26 @@ def _served(session: Session, ids: Sequence[int], after_alert_id: int | None) ->
         return frozenset()
     first = session.get(Alert, after_alert_id)
     assert first is not None, "an alert is never deleted before those that follow it"
-    query = sa.select(DELIVERY.c.subscriber_id, DELIVERY.c.state).where(
-        DELIVERY.c.alert_id == after_alert_id,
-        DELIVERY.c.subscriber_id.between(ids[0], ids[-1]),
-        DELIVERY.c.subscriber_id.in_(ids),
-    )
-    opened = {row.subscriber_id: row.state for row in session.connection().execute(query)}
-    waiting = [
-        sa.select(SUBSCRIPTION.c.subscriber_id).where(
-            SUBSCRIPTION.c.topic_id == int(topic),
-            SUBSCRIPTION.c.frequency.in_(frequencies),
-            SUBSCRIPTION.c.subscriber_id.between(ids[0], ids[-1]),
-            SUBSCRIPTION.c.subscriber_id.in_(ids),
-            SUBSCRIPTION.c.chosen_at <= first.announced_at,
-            SUBSCRIPTION.c.until.is_(None),
-        )
-        for topic, frequencies in first.audience.items()
-    ]
-    waits = set(session.connection().execute(sa.union(*waiting)).scalars()) if waiting else set()
+    values = {"ids": ids, "first": ids[0], "last": ids[-1], "alert_id": after_alert_id}
+    opened = {row.subscriber_id: row.state for row in session.connection().execute(_OPENED, values)}
+    waits: set[int] = set()
+    for topic, frequencies in first.audience.items():
+        wanted = {"topic": int(topic), "frequencies": frequencies, "announced_at": first.announced_at}
+        waits.update(session.connection().execute(_WAITING, values | wanted).scalars())
     got = {reader for reader, state in opened.items() if state != DeliveryState.SKIPPED}
     return frozenset(got | (waits - opened.keys()))
+
+
+_OPENED = sa.select(DELIVERY.c.subscriber_id, DELIVERY.c.state).where(
+    DELIVERY.c.alert_id == sa.bindparam("alert_id"),
+    DELIVERY.c.subscriber_id.between(sa.bindparam("first"), sa.bindparam("last")),
+    db.among(DELIVERY.c.subscriber_id, "ids"),
+)
+_WAITING = sa.select(SUBSCRIPTION.c.subscriber_id).where(
+    SUBSCRIPTION.c.topic_id == sa.bindparam("topic"),
+    db.among(SUBSCRIPTION.c.frequency, "frequencies"),
+    SUBSCRIPTION.c.subscriber_id.between(sa.bindparam("first"), sa.bindparam("last")),
+    db.among(SUBSCRIPTION.c.subscriber_id, "ids"),
+    SUBSCRIPTION.c.chosen_at <= sa.bindparam("announced_at"),
+    SUBSCRIPTION.c.until.is_(None),
+)

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -14,9 +15,18 @@ from alerts.failpoints import reach
 from alerts.mail import dkim
 from alerts.mail.compose import Headers, compose, pack, prepare, unpack
 from alerts.mail.dkim import Signable, Signer
+from alerts.mail.headers import wire_address
 from alerts.mail.render import Rendered, Renderer, SiteView
 
 _CACHED_VARIANTS = 64
+
+
+class Own(NamedTuple):
+    """What fills a prepared mail's holes for one reader."""
+
+    to: str
+    message_id: str
+    token: str
 
 
 def site_headers(site: SiteView, released_at: datetime) -> Headers:
@@ -30,6 +40,18 @@ def site_headers(site: SiteView, released_at: datetime) -> Headers:
         list_name=site.name,
         base_url=site.base_url,
     )
+
+
+def sign(prepared: Signable, own: Own) -> bytes:
+    """Gives the signatures of one reader's mail, in any thread; empty where none is pinned."""
+    return dkim.sign(prepared, *own)
+
+
+def stamp(prepared: Signable, own: Own, signature: bytes | None = None) -> bytes:
+    """Gives one reader's mail with what `sign` gave for it; signs here when that was not done ahead."""
+    if signature is None:
+        signature = sign(prepared, own)
+    return compose(prepared.prepared, *own, signature=signature)
 
 
 class Composer:
@@ -67,24 +89,10 @@ class Composer:
                 prepared[variant] = self._keep(alert_id, variant, dkim.prepare(self._signers, unpack(packed)))
         return prepared
 
-    def sign(self, alert_id: int, opening: Opening, prepared: Signable) -> bytes:
-        """Gives the signatures of one reader's mail, for any thread ahead of the wire; empty where none is pinned.
-
-        Refused when the address cannot stand on the wire; ConfigError when a key that was pinned is gone.
-        """
-        return dkim.sign(prepared, *self._own(alert_id, opening))
-
-    def stamp(
-        self, alert_id: int, opening: Opening, prepared: Signable, signature: bytes | None = None
-    ) -> bytes:
-        """Gives one reader's mail with the `signature` that `sign` gave, or signs here; raises what `sign` does."""
-        if signature is None:
-            signature = self.sign(alert_id, opening, prepared)
-        return compose(prepared.prepared, *self._own(alert_id, opening), signature=signature)
-
-    def _own(self, alert_id: int, opening: Opening) -> tuple[str, str, str]:
-        return (
-            opening.address,
+    def own(self, alert_id: int, opening: Opening) -> Own:
+        """Gives what is one reader's in their mail; Refused when the address cannot stand on the wire."""
+        return Own(
+            wire_address(opening.address),
             message_id(self._keys, alert_id, opening.subscriber_id),
             make(self._keys, Purpose.MANAGE, opening.subscriber_id, alert_id, opening.key_id),
         )

@@ -8,7 +8,7 @@ while another's mails are on the wire. What a courier cannot finish is left to i
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,37 +18,27 @@ from time import monotonic
 import structlog
 from sqlmodel import Session
 
-from alerts import clocks
 from alerts.audience.tokens import Keys
 from alerts.db import Database, clock
 from alerts.dispatch import outbox, receipts
-from alerts.dispatch.compose import Composer
+from alerts.dispatch.compose import Composer, stamp
+from alerts.dispatch.errands import Chunk, Errand, unsendable, unsent
+from alerts.dispatch.fence import Fence
 from alerts.dispatch.journal import Journal, Journals
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
-from alerts.dispatch.receipts import Receipt, Settled
+from alerts.dispatch.receipts import Receipt
 from alerts.errors import LeaseLost, Refused, Unavailable
 from alerts.failpoints import reach
-from alerts.mail.replies import Verdict, judge, scrub
-from alerts.mail.smtp import InDoubt, Mail, Outcome, Replied
-from alerts.mail.transports import Transport
+from alerts.mail.replies import Verdict
+from alerts.mail.transports import Transport, Transports
 from alerts.models import Lane
 
 log = structlog.get_logger()
 
 _POLL_SECONDS = 1.0  # behind every wake-up
-_GROUP_SECONDS = 0.2  # how long an accepted mail may be known to the journal alone
 _DIGEST_EVERY = 5  # one claim in five prefers digests, so that a loud day cannot starve them
 _FIRST_CHUNK = 10
-
-_SETTLED = {
-    Verdict.ACCEPTED: Settled.ACCEPTED,
-    Verdict.RETRY: Settled.DEFERRED,
-    Verdict.SLOW_DOWN: Settled.DEFERRED,
-    Verdict.SENDER_FAULT: Settled.DEFERRED,  # it is owed until its time to live; the operator is told
-    Verdict.REFUSED: Settled.REFUSED,
-    Verdict.DEAD: Settled.DEAD,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +61,13 @@ class Deliverer:
     def __init__(
         self,
         database: Database,
-        transport: Transport,
+        transports: Transports,
         composer: Composer,
         journals: Journals,
         settings: Settings,
     ) -> None:
         self._db = database
-        self._transport = transport
+        self._transports = transports
         self._composer = composer
         self._journals = journals
         self._settings = settings
@@ -105,7 +95,7 @@ class Deliverer:
             work = self._work
             try:
                 await self._recover_now_and_then(stop)
-                lease = None if self._transport.down_for() else await self._claim()
+                lease = await self._claim() if self._transports.is_any_up() else None
                 if lease is None:
                     await self._rest(work, stop)
                 else:
@@ -131,11 +121,14 @@ class Deliverer:
         return lease
 
     async def _deliver(self, lease: Lease, stop: asyncio.Event) -> None:
-        """Works one batch through, chunk by chunk; on any error the journal stays for recovery."""
+        """Works one batch through, chunk by chunk; on any error the journal stays for recovery.
+
+        While every relay is out of reach nothing is opened: the batch is given back for whoever has one.
+        """
         with self._journals.open(lease.name) as journal:
-            fence = _Fence(lease, stop)
-            while not stop.is_set():
-                openings = await self._open(lease, fence)
+            fence = Fence(lease, stop)
+            while not stop.is_set() and (transport := self._transports.choose()) is not None:
+                openings = await self._open(lease, fence, transport)
                 if not openings:
                     await self._close(lease)
                     break
@@ -144,74 +137,56 @@ class Deliverer:
                 await self._db.run(_release, lease)
             journal.remove()
 
-    async def _open(self, lease: Lease, fence: "_Fence") -> Sequence[Opening]:
+    async def _open(self, lease: Lease, fence: Fence, transport: Transport) -> Sequence[Opening]:
         size = min(self._pace.chunk(self._settings.parallel), self._settings.batch)
-        plan = Plan(size, self._settings.keys.current, self._transport.name)
+        plan = Plan(size, self._settings.keys.current, transport.name)
         with fence.renewal():
             openings = await self._db.run(_open, lease, plan)
         reach("open.committed")
         return openings
 
-    async def _send(
-        self, lease: Lease, openings: Sequence[Opening], journal: Journal, fence: "_Fence"
-    ) -> None:
-        """Hands a chunk to the transport and records what comes back, in groups of a fifth of a second."""
+    async def _send(self, lease: Lease, openings: Sequence[Opening], journal: Journal, fence: Fence) -> None:
+        """Hands a chunk to the transports and records what comes back, in groups of a fifth of a second."""
         began = monotonic()
-        inbox: asyncio.Queue[Receipt] = asyncio.Queue()
-        await self._submit(lease, openings, journal, fence, inbox)
-        waiting, replied = len(openings), 0
+        fence.reopen()
+        chunk = Chunk(len(openings), self._settings.envelope_sender.encode("ascii"), journal, fence)
+        await self._submit(lease, openings, chunk)
+        replied = 0
         try:
-            while waiting:
-                group = await _group(inbox, waiting, self._settings.lease.total_seconds() / 3)
-                waiting -= len(group)
+            while (group := await chunk.group(self._settings.lease.total_seconds() / 3)) is not None:
                 replied += sum(receipt.code > 0 for receipt in group)
                 await self._record(lease, group, fence)
         finally:
             # Nothing more of this chunk may begin, and the journal must see the end of what did.
             fence.shut()
-            for _ in range(waiting):
-                await inbox.get()
+            await chunk.rest()
         self._pace.measure(replied, monotonic() - began)
 
-    async def _submit(
-        self,
-        lease: Lease,
-        openings: Sequence[Opening],
-        journal: Journal,
-        fence: "_Fence",
-        inbox: asyncio.Queue[Receipt],
-    ) -> None:
-        fence.reopen()
+    async def _submit(self, lease: Lease, openings: Sequence[Opening], chunk: Chunk) -> None:
         try:
             prepared = await self._composer.prepare(lease.alert_id, openings)
         except Exception as error:  # a template or a text that cannot be rendered must not stop the others
             log.exception("cannot_compose", alert=lease.alert_id)
             for opening in openings:
-                inbox.put_nowait(_unsent(opening, f"could not be composed: {type(error).__name__}"))
+                chunk.take(unsent(opening, f"could not be composed: {type(error).__name__}"))
             return
         for opening in openings:
-            try:
-                content = self._composer.stamp(lease.alert_id, opening, prepared[opening.variant])
-            except Refused:
-                reason = "the address cannot stand on the wire"
-                inbox.put_nowait(
-                    Receipt(opening.subscriber_id, Settled.REFUSED, reason, 0, "", _domain(opening))
-                )
+            transport = self._transports.get(opening.transport)
+            if transport is None:  # a resend goes by the same transport, or not at all
+                chunk.take(unsent(opening, "its transport is configured no more"))
                 continue
+            try:
+                own = self._composer.own(lease.alert_id, opening)
+            except Refused:
+                chunk.take(unsendable(opening))
             except Exception as error:  # such as a token key that was thrown away: it concerns one reader
                 log.exception("cannot_compose", alert=lease.alert_id)
-                inbox.put_nowait(_unsent(opening, f"could not be composed: {type(error).__name__}"))
-                continue
-            mail = Mail(
-                sender=self._settings.envelope_sender,
-                recipient=opening.address,
-                content=content,
-                fence=fence.check,
-                begin=partial(journal.begin, opening.subscriber_id),
-            )
-            self._transport.submit(mail, partial(_settle, opening, journal, inbox.put_nowait))
+                chunk.take(unsent(opening, f"could not be composed: {type(error).__name__}"))
+            else:
+                content = partial(stamp, prepared[opening.variant], own)
+                transport.submit(Errand(chunk, opening, own.to, content))
 
-    async def _record(self, lease: Lease, group: Sequence[Receipt], fence: "_Fence") -> None:
+    async def _record(self, lease: Lease, group: Sequence[Receipt], fence: Fence) -> None:
         with fence.renewal():
             await self._db.run(_record, lease, group, self._settings.keys)
         reach("record.committed")
@@ -251,49 +226,6 @@ class Deliverer:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-class _Fence:
-    """The wire's own view of a lease: nothing is written past its deadline, once it is shut, or at a stop."""
-
-    def __init__(self, lease: Lease, stop: asyncio.Event) -> None:
-        self._stop = stop
-        self._length = lease.length
-        self._deadline = lease.deadline
-        self._is_shut = False
-
-    def check(self) -> None:
-        """Raises LeaseLost when nothing more may be written."""
-        if self._is_shut or self._stop.is_set() or clocks.boot_time() >= self._deadline:
-            raise LeaseLost("The lease ended before the mail could be sent.")
-
-    def shut(self) -> None:
-        self._is_shut = True
-
-    def reopen(self) -> None:
-        self._is_shut = False
-
-    def renewal(self) -> "_Renewal":
-        """Moves the deadline when the block, a transaction that renews the lease, succeeds."""
-        return _Renewal(self)
-
-    def extend(self, began: float) -> None:
-        self._deadline = clocks.deadline(began, self._length)
-
-
-class _Renewal:
-    """Counts the lease from before the transaction, so that the fence never ends later than the row."""
-
-    def __init__(self, fence: _Fence) -> None:
-        self._fence = fence
-        self._began = 0.0
-
-    def __enter__(self) -> None:
-        self._began = clocks.boot_time()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._fence.extend(self._began)
-
-
 class _Pace:
     """How many mails a second leave here; chunks are sized to about one second of it."""
 
@@ -309,59 +241,6 @@ class _Pace:
             return
         rate = mails / max(seconds, 0.001)
         self._rate = rate if not self._rate else self._rate * 0.5 + rate * 0.5
-
-
-async def _group(inbox: asyncio.Queue[Receipt], most: int, patience: float) -> list[Receipt]:
-    """Gathers what comes within a fifth of a second of the first; nothing when none comes in `patience`."""
-    group: list[Receipt] = []
-    with suppress(TimeoutError):
-        async with asyncio.timeout(patience):
-            group.append(await inbox.get())
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_GROUP_SECONDS):
-            while group and len(group) < most:
-                group.append(await inbox.get())
-    return group
-
-
-def _settle(opening: Opening, journal: Journal, deliver: Callable[[Receipt], None], outcome: Outcome) -> None:
-    """Judges an outcome, writes a reply into the journal, and passes the receipt on."""
-    match outcome:
-        case Replied():
-            receipt = _judged(opening, outcome)
-            try:
-                journal.receive(receipt)
-            except OSError:  # a full disk: the ledger may know it yet, and no other mail begins meanwhile
-                log.exception("journal_cannot_be_written")
-        case InDoubt():
-            receipt = Receipt(opening.subscriber_id, Settled.UNKNOWN, "", 0, "", "")
-        case _:
-            receipt = _unsent(opening, outcome.reason)
-    deliver(receipt)
-
-
-def _judged(opening: Opening, replied: Replied) -> Receipt:
-    judgement = judge(replied.code, replied.text, at_rcpt=replied.stage == "RCPT")
-    verdict = judgement.verdict
-    if replied.stage == "MAIL" and verdict in {Verdict.REFUSED, Verdict.DEAD}:
-        verdict = Verdict.SENDER_FAULT  # no recipient was named yet: the word is about us
-    is_accepted = verdict is Verdict.ACCEPTED
-    return Receipt(
-        subscriber_id=opening.subscriber_id,
-        settled=_SETTLED[verdict],
-        reason="" if is_accepted else f"{verdict}: {judgement.why}",
-        code=replied.code,
-        reply="" if is_accepted else scrub(replied.text, opening.address),
-        domain=_domain(opening),
-    )
-
-
-def _unsent(opening: Opening, reason: str) -> Receipt:
-    return Receipt(opening.subscriber_id, Settled.DEFERRED, f"not sent: {reason}", 0, "", "")
-
-
-def _domain(opening: Opening) -> str:
-    return opening.address.rpartition("@")[2].lower()
 
 
 def _report(lease: Lease, group: Sequence[Receipt]) -> None:

@@ -11,22 +11,20 @@ _IMMEDIATE = frozenset({Frequency.FLASH, Frequency.EVERY})
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One subscription as it stands."""
+    """One subscription as it stands, its times held against the announcement."""
 
     topic_id: int
     frequency: str
-    since: datetime
-    chosen_at: datetime
-    until: datetime | None
+    is_in_time: bool  # follows the topic since before the announcement
+    is_chosen_in_time: bool  # at this frequency since before it
+    has_left: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What the decision needs to know of one subscriber."""
+    """What the decision needs to know of a subscriber: no more, so that it is made once for all who are alike."""
 
-    id: int
-    address: str | None
-    language: str
+    has_address: bool
     state: str
     suppressed: str
     following: tuple[Following, ...]
@@ -60,11 +58,11 @@ class Skip:
 
 def eligible(reader: Reader, alert: AlertRule, now: datetime) -> Send | Skip:  # noqa: PLR0911 - a list of reasons
     """Decides for one reader; opt-outs come first, so that no other reason can hide them."""
-    if reader.state == SubscriberState.ERASED or not reader.address:
+    if reader.state == SubscriberState.ERASED or not reader.has_address:
         return Skip(DeliveryState.SKIPPED, "erased")
     if reader.suppressed:
         return Skip(DeliveryState.SKIPPED, f"suppressed: {reader.suppressed}")
-    current = [each for each in reader.following if each.until is None]
+    current = [each for each in reader.following if not each.has_left]
     if reader.state != SubscriberState.ACTIVE or not current:
         return Skip(DeliveryState.SKIPPED, "unsubscribed")
     owed = [each for each in current if _was_owed(each, alert)]
@@ -85,6 +83,6 @@ def _was_owed(following: Following, alert: AlertRule) -> bool:
     them; else the choice must be older than the alert, or a change of mind could be served twice.
     """
     wanted = alert.audience.get(following.topic_id, frozenset())
-    if following.frequency not in wanted or following.since > alert.announced_at:
+    if following.frequency not in wanted or not following.is_in_time:
         return False
-    return following.chosen_at <= alert.announced_at or wanted >= _IMMEDIATE
+    return following.is_chosen_in_time or wanted >= _IMMEDIATE

@@ -5,29 +5,22 @@ with the reason. What an earlier lease deferred, or left in doubt, comes first.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
 
 import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from alerts import db
 from alerts.dispatch import audience
-from alerts.dispatch.eligible import AlertRule, Reader, Send, Skip, eligible
-from alerts.dispatch.outbox import (
-    BATCH,
-    DELIVERY,
-    Lease,
-    alert_rule,
-    in_range,
-    is_batch,
-    is_unsettled,
-    renew,
-)
+from alerts.dispatch.audience import Alike
+from alerts.dispatch.eligible import Send, Skip, eligible
+from alerts.dispatch.outbox import BATCH, DELIVERY, IN_SPAN, IS_UNSETTLED, THESE, Lease, renew
 from alerts.failpoints import reach
-from alerts.models import Alert, AlertEntry, Batch, DeliveryState
+from alerts.models import DeliveryState
 
 ENDED_DOUBT = "in doubt, and not to be sent again: "
 
@@ -69,17 +62,11 @@ def open_chunk(session: Session, lease: Lease, plan: Plan, now: datetime) -> tup
     Readers who may not be mailed get their row with its reason and are not among the openings, so a
     call goes on until it finds somebody or the batch's end.
     """
-    renew(session, lease, now)
-    alert = session.get(Alert, lease.alert_id)
-    assert alert is not None, "a batch's alert is a foreign key"
-    rule = alert_rule(alert)
-    content = _content_key(session, lease.alert_id)
-    openings = _reopen(session, lease, alert, rule, content, plan, now)
-    while not openings:
-        readers = _next_readers(session, lease, alert, rule, plan.size)
-        if not readers:
-            break
-        openings = _open_fresh(session, lease, readers, rule, content, plan, now)
+    opened_to = renew(session, lease, now)
+    # In a batch's first lease nobody was opened before.
+    openings = _reopen(session, lease, plan, now) if lease.epoch > 1 else ()
+    while not openings and opened_to < lease.last_id:
+        openings, opened_to = _open_fresh(session, lease, opened_to, plan, now)
     reach("open.before_commit")
     return openings
 
@@ -91,135 +78,192 @@ def variant_key(content: str, choice: Choice) -> str:
     return hashlib.blake2b(parts.encode(), digest_size=12).hexdigest()
 
 
-def _reopen(
-    session: Session,
-    lease: Lease,
-    alert: Alert,
-    rule: AlertRule,
-    content: str,
-    plan: Plan,
-    now: datetime,
-) -> tuple[Opening, ...]:
-    """Opens again what an earlier lease deferred or left in doubt; each row once per lease."""
-    rows = (
-        session.connection()
-        .execute(
-            sa.select(DELIVERY)
-            .where(*in_range(lease.alert_id, lease.first_id, lease.last_id), is_unsettled())
-            .where(DELIVERY.c.epoch < lease.epoch)
-            .order_by(DELIVERY.c.subscriber_id)
-            .limit(plan.size)
-        )
-        .all()
-    )
-    if not rows:
-        return ()
-    ids = [row.subscriber_id for row in rows]
-    readers = {each.id: each for each in audience.readers(session, ids, rule, alert.after_alert_id)}
-    openings = []
-    for row in rows:
-        reader = readers[row.subscriber_id]
-        verdict = eligible(reader, rule, now)
-        if isinstance(verdict, Skip):
-            _update_row(session, row, _end(row, verdict), now)
-        elif row.doubts:
-            openings.append(_open_again(reader, verdict, row.variant, row.key_id, row.transport))
-            _update_row(session, row, {"state": DeliveryState.SENDING, "epoch": lease.epoch}, now)
-        else:
-            opening = _opening(reader, verdict, content, plan)
-            openings.append(opening)
-            pinned = {"variant": opening.variant, "key_id": plan.key_id, "transport": plan.transport}
-            opened = {"state": DeliveryState.SENDING, "reason": "", "epoch": lease.epoch}
-            _update_row(session, row, opened | pinned, now)
-    return tuple(openings)
-
-
-def _end(row: sa.Row[Any], verdict: Skip) -> Mapping[str, object]:
-    """The final state of a row that may not be tried again: what may have been sent stays in doubt."""
-    if row.doubts:
-        return {"state": DeliveryState.UNKNOWN, "reason": ENDED_DOUBT + verdict.reason}
-    return {"state": verdict.state, "reason": verdict.reason}
-
-
-def _next_readers(
-    session: Session, lease: Lease, alert: Alert, rule: AlertRule, limit: int
-) -> Sequence[Reader]:
-    opened_to = session.exec(
-        select(Batch.opened_to).where(Batch.alert_id == lease.alert_id, Batch.first_id == lease.first_id)
-    ).one()
-    ids = audience.scan(session, rule, after=opened_to, upto=lease.last_id, limit=limit)
-    return audience.readers(session, ids, rule, alert.after_alert_id) if ids else ()
+# --- fresh readers -------------------------------------------------------------------------------------
 
 
 def _open_fresh(
+    session: Session, lease: Lease, opened_to: int, plan: Plan, now: datetime
+) -> tuple[tuple[Opening, ...], int]:
+    """Writes the rows of the next readers; gives the openings among them, and how far the batch is opened now.
+
+    A row that is there already undoes it all, by its key. A lease after the first looks for such rows, so that
+    even what should never be cannot stop a batch for good.
+    """
+    rule = lease.terms.rule
+    ids = audience.scan(session, rule, after=opened_to, upto=lease.last_id, limit=plan.size)
+    if not ids:
+        return (), lease.last_id
+    known = _known(session, lease, ids) if lease.epoch > 1 else frozenset()
+    openings: list[Opening] = []
+    rows: dict[tuple[str, str, str], list[int]] = defaultdict(list)  # by variant, state and reason
+    for alike in audience.readers(session, ids, rule, lease.terms.after_alert_id):
+        members = [each for each in alike.members if each[0] not in known]
+        verdict = eligible(alike.reader, rule, now)
+        if isinstance(verdict, Skip):
+            rows["", verdict.state, verdict.reason] += [each for each, _ in members]
+            continue
+        choice, variant = _wording(lease, alike, verdict)
+        rows[variant, DeliveryState.SENDING, ""] += [each for each, _ in members]
+        openings += [
+            Opening(each, address, choice, variant, plan.key_id, plan.transport) for each, address in members
+        ]
+    _insert(session, lease, rows, plan, now)
+    session.connection().execute(_MOVE, lease.span.values | {"to": ids[-1]})
+    return _in_order(openings), ids[-1]
+
+
+def _wording(lease: Lease, alike: Alike, verdict: Send) -> tuple[Choice, str]:
+    choice = Choice(verdict.topics, verdict.frequency, alike.language)
+    return choice, variant_key(lease.terms.content, choice)
+
+
+def _known(session: Session, lease: Lease, ids: Sequence[int]) -> frozenset[int]:
+    span = lease.span.values | {"first": ids[0], "last": ids[-1]}
+    return frozenset(session.connection().execute(_KNOWN, span).scalars())
+
+
+def _insert(
     session: Session,
     lease: Lease,
-    readers: Sequence[Reader],
-    rule: AlertRule,
-    content: str,
+    rows: dict[tuple[str, str, str], list[int]],
     plan: Plan,
     now: datetime,
-) -> tuple[Opening, ...]:
-    rows: list[dict[str, object]] = []
-    openings: dict[int, Opening] = {}
-    for reader in readers:
-        row: dict[str, object] = {
-            "alert_id": lease.alert_id,
-            "subscriber_id": reader.id,
-            "variant": "",
-            "transport": "",
-            "key_id": 0,
-            "state": DeliveryState.SENDING,
-            "reason": "",
-            "code": 0,
-            "reply": "",
-            "attempts": 0,
-            "doubts": 0,
-            "epoch": lease.epoch,
-            "at": now,
+) -> None:
+    values = [
+        {
+            "of_alert": lease.alert_id,
+            "ids": ids,
+            "with_variant": variant,
+            "by_transport": plan.transport if variant else "",
+            "with_key": plan.key_id if variant else 0,
+            "as_state": state,
+            "because": reason,
+            "in_epoch": lease.epoch,
+            "now": now,
         }
-        verdict = eligible(reader, rule, now)
+        for (variant, state, reason), ids in rows.items()
+        if ids
+    ]
+    if values:
+        session.connection().execute(_INSERT, values)
+
+
+_KNOWN = sa.select(DELIVERY.c.subscriber_id).where(*IN_SPAN)
+_INSERT = sa.insert(DELIVERY).from_select(
+    [
+        "alert_id",
+        "subscriber_id",
+        "variant",
+        "transport",
+        "key_id",
+        "state",
+        "reason",
+        "code",
+        "reply",
+        "attempts",
+        "doubts",
+        "epoch",
+        "at",
+    ],
+    sa.select(
+        sa.bindparam("of_alert", type_=DELIVERY.c.alert_id.type),
+        db.each_id("ids"),
+        sa.bindparam("with_variant", type_=sa.Text),
+        sa.bindparam("by_transport", type_=sa.Text),
+        sa.bindparam("with_key", type_=sa.Integer),
+        sa.bindparam("as_state", type_=sa.Text),
+        sa.bindparam("because", type_=sa.Text),
+        sa.literal_column("0"),
+        sa.literal_column("''"),
+        sa.literal_column("0"),
+        sa.literal_column("0"),
+        sa.bindparam("in_epoch", type_=sa.Integer),
+        sa.bindparam("now", type_=DELIVERY.c.at.type),
+    ),
+)
+_MOVE = (
+    sa.update(BATCH)
+    .where(BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
+    .values(opened_to=sa.bindparam("to"))
+)
+
+
+# --- what comes again ----------------------------------------------------------------------------------
+
+
+def _reopen(session: Session, lease: Lease, plan: Plan, now: datetime) -> tuple[Opening, ...]:
+    """Opens again what an earlier lease deferred or left in doubt; each row once per lease."""
+    values = lease.span.values | {"epoch": lease.epoch, "limit": plan.size}
+    rows = {row.subscriber_id: row for row in session.connection().execute(_UNSETTLED, values)}
+    if not rows:
+        return ()
+    rule = lease.terms.rule
+    openings: list[Opening] = []
+    ends: dict[tuple[str, str], list[int]] = defaultdict(list)
+    pins: dict[str, list[int]] = defaultdict(list)
+    resends: list[int] = []
+    for alike in audience.readers(session, [*rows], rule, lease.terms.after_alert_id):
+        verdict = eligible(alike.reader, rule, now)
         if isinstance(verdict, Skip):
-            row |= {"state": verdict.state, "reason": verdict.reason}
-        else:
-            opening = _opening(reader, verdict, content, plan)
-            openings[reader.id] = opening
-            row |= {"variant": opening.variant, "transport": plan.transport, "key_id": plan.key_id}
-        rows.append(row)
-    inserted = session.connection().execute(
-        db.insert_or_ignore(session, DELIVERY).returning(DELIVERY.c.subscriber_id), rows
-    )
-    mine = {row.subscriber_id for row in inserted}
-    session.connection().execute(sa.update(BATCH).where(*is_batch(lease)).values(opened_to=readers[-1].id))
-    return tuple(opening for subscriber_id, opening in openings.items() if subscriber_id in mine)
+            for subscriber_id, _ in alike.members:
+                ends[_end(verdict, rows[subscriber_id].doubts)].append(subscriber_id)
+            continue
+        choice, variant = _wording(lease, alike, verdict)
+        for subscriber_id, address in alike.members:
+            row = rows[subscriber_id]
+            if row.doubts:
+                opening = Opening(
+                    subscriber_id, address, choice, row.variant, row.key_id, row.transport, is_resend=True
+                )
+                resends.append(subscriber_id)
+            else:
+                opening = Opening(subscriber_id, address, choice, variant, plan.key_id, plan.transport)
+                pins[variant].append(subscriber_id)
+            openings.append(opening)
+    span = lease.span.values | {"now": now}
+    opened = span | {"in_epoch": lease.epoch}
+    pinned = opened | {"by_transport": plan.transport, "with_key": plan.key_id}
+    _update(session, _END, [span | {"ids": i, "as_state": s, "because": r} for (s, r), i in ends.items()])
+    _update(session, _PIN, [pinned | {"ids": ids, "with_variant": each} for each, ids in pins.items()])
+    _update(session, _RESEND, [opened | {"ids": resends}] if resends else [])
+    return _in_order(openings)
 
 
-def _opening(reader: Reader, verdict: Send, content: str, plan: Plan) -> Opening:
-    choice = Choice(verdict.topics, verdict.frequency, reader.language)
-    assert reader.address is not None, "eligible skips who has none"
-    return Opening(
-        reader.id, reader.address, choice, variant_key(content, choice), plan.key_id, plan.transport
-    )
+def _end(verdict: Skip, doubts: int) -> tuple[str, str]:
+    """The final state of a row that may not be tried again: what may have been sent stays in doubt."""
+    if doubts:
+        return DeliveryState.UNKNOWN, ENDED_DOUBT + verdict.reason
+    return verdict.state, verdict.reason
 
 
-def _open_again(reader: Reader, verdict: Send, variant: str, key_id: int, transport: str) -> Opening:
-    choice = Choice(verdict.topics, verdict.frequency, reader.language)
-    assert reader.address is not None, "eligible skips who has none"
-    return Opening(reader.id, reader.address, choice, variant, key_id, transport, is_resend=True)
+def _update(session: Session, statement: sa.Update, values: Sequence[Mapping[str, object]]) -> None:
+    if values:
+        session.connection().execute(statement, values)
 
 
-def _content_key(session: Session, alert_id: int) -> str:
-    carried = session.exec(
-        select(AlertEntry.entry_id, AlertEntry.revision)
-        .where(AlertEntry.alert_id == alert_id)
-        .order_by(col(AlertEntry.entry_id))
-    ).all()
-    return ",".join(f"{entry_id}.{revision}" for entry_id, revision in carried)
+_UNSETTLED = (
+    sa.select(DELIVERY)
+    .where(*IN_SPAN, IS_UNSETTLED, DELIVERY.c.epoch < sa.bindparam("epoch"))
+    .order_by(DELIVERY.c.subscriber_id)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_END = (
+    sa.update(DELIVERY)
+    .where(*THESE)
+    .values(state=sa.bindparam("as_state"), reason=sa.bindparam("because"), at=sa.bindparam("now"))
+)
+_RESEND = (
+    sa.update(DELIVERY)
+    .where(*THESE)
+    .values(state=DeliveryState.SENDING, epoch=sa.bindparam("in_epoch"), at=sa.bindparam("now"))
+)
+_PIN = _RESEND.values(
+    reason="",
+    variant=sa.bindparam("with_variant"),
+    key_id=sa.bindparam("with_key"),
+    transport=sa.bindparam("by_transport"),
+)
 
 
-def _update_row(session: Session, row: sa.Row[Any], values: Mapping[str, object], now: datetime) -> None:
-    session.connection().execute(
-        sa.update(DELIVERY)
-        .where(DELIVERY.c.alert_id == row.alert_id, DELIVERY.c.subscriber_id == row.subscriber_id)
-        .values(at=now, **values)
-    )
+def _in_order(openings: Sequence[Opening]) -> tuple[Opening, ...]:
+    return tuple(sorted(openings, key=attrgetter("subscriber_id")))

@@ -7,12 +7,13 @@ changes nothing. `opening` makes those rows and `receipts` records what came of 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from alerts import clocks, db
 from alerts.dispatch import audience
@@ -21,6 +22,7 @@ from alerts.errors import LeaseLost
 from alerts.failpoints import reach
 from alerts.models import (
     Alert,
+    AlertEntry,
     AlertState,
     Batch,
     Delivery,
@@ -32,12 +34,52 @@ from alerts.models import (
 
 log = structlog.get_logger()
 
+ALERT = table_of(Alert)
+ALERT_ENTRY = table_of(AlertEntry)
 BATCH = table_of(Batch)
 DELIVERY = table_of(Delivery)
+
+# Always both ends: a fresh alert id alone has no statistics, and updates by it are quadratic.
+IN_SPAN = (
+    DELIVERY.c.alert_id == sa.bindparam("of_alert"),
+    DELIVERY.c.subscriber_id.between(sa.bindparam("first"), sa.bindparam("last")),
+)
+# Those of them whose ids are bound to "ids".
+THESE = (*IN_SPAN, db.among(DELIVERY.c.subscriber_id, "ids"))
+
+# Rows that will be tried again.
+IS_UNSETTLED = sa.or_(
+    DELIVERY.c.state.in_([DeliveryState.DEFERRED, DeliveryState.SENDING]),
+    sa.and_(DELIVERY.c.state == DeliveryState.UNKNOWN, DELIVERY.c.reason == ""),
+)
 
 # Why a row that is in doubt will not be sent again by itself; an empty reason means it will.
 SECOND_DOUBT = "in doubt twice: settled for good"
 HELD_DOUBT = "in doubt: the feed's policy holds it"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an alert's mails are decided by. Nothing of it changes once an alert is released: a lease takes it along."""
+
+    rule: AlertRule
+    content: str  # its entries and their revisions
+    in_doubt: str
+    after_alert_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The readers of one batch: subscriber ids of one alert, both ends included."""
+
+    alert_id: int
+    first_id: int
+    last_id: int
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What the statements with `IN_SPAN` bind."""
+        return {"of_alert": self.alert_id, "first": self.first_id, "last": self.last_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +94,15 @@ class Lease:
     tries: int
     deadline: float
     length: timedelta
+    terms: Terms = field(compare=False, repr=False)
 
     @property
     def name(self) -> str:
         return f"{self.alert_id}-{self.first_id}-{self.epoch}"
+
+    @property
+    def span(self) -> Span:
+        return Span(self.alert_id, self.first_id, self.last_id)
 
 
 def claim(
@@ -67,32 +114,53 @@ def claim(
     now: datetime,
     prefer: Lane | None = None,
     but_not: Collection[tuple[int, int]] = (),
+    fresh_first: bool = False,
 ) -> Lease | None:
     """Leases the next batch in lane order: one that is due again, else one carved from an alert.
 
     `prefer` names a lane to serve first this time (the digests' minimum share); others follow if it is
-    empty. `but_not` are batches (alert, first id) that the worker may not take over yet. The lease's deadline counts from before the transaction, so it is never later than the row's.
+    empty. `but_not` are batches (alert, first id) that the worker may not take over yet. `fresh_first` turns the
+    order within a lane round: who says so most times, not each time, keeps what comes again from delaying fresh
+    news and from starving. The lease's deadline counts from before the transaction, so it is never later than the
+    row's.
     """
     began = clocks.boot_time()
-    for rank in (prefer.rank, None) if prefer else (None,):
-        batch = _next_batch(session, rank, size, now, but_not)
-        if batch is not None:
-            lease = _take(session, batch, worker, length, now, began)
+    who = _Claimer(worker, length, now, began)
+    for ranks in ((prefer.rank, prefer.rank), _ALL_RANKS) if prefer else (_ALL_RANKS,):
+        lease = _next(session, who, ranks, size, but_not, fresh_first=fresh_first)
+        if lease is not None:
             reach("claim.before_commit")
             return lease
     return None
 
 
-def renew(session: Session, lease: Lease, now: datetime) -> None:
-    """Prolongs the lease by its length from now; LeaseLost when the batch is another's, or nobody's."""
-    updated = session.connection().execute(
-        sa.update(BATCH)
-        .where(*is_batch(lease), BATCH.c.worker == lease.worker, BATCH.c.epoch == lease.epoch)
-        .where(BATCH.c.due_at > now)
-        .values(due_at=now + lease.length)
-    )
-    if updated.rowcount != 1:
+def renew(session: Session, lease: Lease, now: datetime) -> int:
+    """Prolongs the lease by its length from now, and gives the id up to which the batch is opened.
+
+    LeaseLost when the batch is another's, or nobody's. The batch's row is locked from here on.
+    """
+    values = _fence(lease) | {"now": now, "until": now + lease.length}
+    opened_to: int | None = session.connection().execute(_RENEW, values).scalar_one_or_none()
+    if opened_to is None:
         raise LeaseLost(f"The lease on batch {lease.name} has run out.")
+    return opened_to
+
+
+def _fence(lease: Lease) -> dict[str, object]:
+    return lease.span.values | {"of_worker": lease.worker, "of_epoch": lease.epoch}
+
+
+_PROLONG = (
+    sa.update(BATCH)
+    .where(
+        BATCH.c.alert_id == sa.bindparam("of_alert"),
+        BATCH.c.first_id == sa.bindparam("first"),
+        BATCH.c.worker == sa.bindparam("of_worker"),
+        BATCH.c.epoch == sa.bindparam("of_epoch"),
+    )
+    .values(due_at=sa.bindparam("until"))
+)
+_RENEW = _PROLONG.where(BATCH.c.due_at > sa.bindparam("now")).returning(BATCH.c.opened_to)
 
 
 def close(session: Session, lease: Lease, now: datetime, first: timedelta, most: timedelta) -> bool:
@@ -102,28 +170,50 @@ def close(session: Session, lease: Lease, now: datetime, first: timedelta, most:
     expires is recorded then. The alert is done when its last batch is.
     """
     renew(session, lease, now)
-    alert = session.exec(select(Alert).where(Alert.id == lease.alert_id).with_for_update()).one()
-    owed, unsettled = _count(session, lease)
+    connection = session.connection()
+    owed, unsettled = connection.execute(_COUNT, lease.span.values).one()
     if unsettled:
-        due = min(now + backoff(lease.tries, first, most), max(alert.expires_at, now))
-        values = {"worker": "", "due_at": due}
+        due = min(now + backoff(lease.tries, first, most), max(lease.terms.rule.expires_at, now))
+        connection.execute(_WAIT, lease.span.values | {"until": due})
     else:
-        values = {"worker": "", "due_at": None, "closed_at": now, "owed": owed}
-    session.connection().execute(sa.update(BATCH).where(*is_batch(lease)).values(**values))
-    if not unsettled:
-        _finish_if_last(session, alert, now)
+        # Two that close an alert's last batches at once must see one another's.
+        connection.execute(_LOCK_ALERT, {"of_alert": lease.alert_id})
+        connection.execute(_CLOSE, lease.span.values | {"now": now, "count": owed})
+        _finish_if_last(session, lease.alert_id, now)
     reach("close.before_commit")
     return not unsettled
 
 
+_COUNT = sa.select(sa.func.count(), sa.func.count().filter(IS_UNSETTLED)).where(*IN_SPAN)
+_BATCH = (BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
+_WAIT = sa.update(BATCH).where(*_BATCH).values(worker="", due_at=sa.bindparam("until"))
+_CLOSE = (
+    sa.update(BATCH)
+    .where(*_BATCH)
+    .values(worker="", due_at=None, closed_at=sa.bindparam("now"), owed=sa.bindparam("count"))
+)
+_LOCK_ALERT = sa.select(ALERT.c.id).where(ALERT.c.id == sa.bindparam("of_alert")).with_for_update()
+
+
 def release(session: Session, lease: Lease, now: datetime) -> None:
     """Gives the batch back for anybody to claim at once; what is still `sending` becomes in doubt then."""
-    session.connection().execute(
-        sa.update(BATCH)
-        .where(*is_batch(lease), BATCH.c.worker == lease.worker, BATCH.c.epoch == lease.epoch)
-        .values(due_at=now)
-    )
+    session.connection().execute(_PROLONG, _fence(lease) | {"until": now})
     db.wake(session)
+
+
+def end_leases(session: Session, now: datetime) -> int:
+    """Ends every lease as if it had run out: for a site on which no daemon can be at work.
+
+    What their journals know must be in the ledger by now. Gives how many mails are in doubt.
+    """
+    doubtful = 0
+    for batch in session.exec(select(Batch).where(Batch.worker != "", col(Batch.closed_at).is_(None))):
+        alert = session.get(Alert, batch.alert_id)
+        assert alert is not None, "a batch's alert is a foreign key"
+        doubtful += settle_doubt(session, alert, batch.first_id, batch.last_id, now)
+        batch.worker, batch.due_at = "", now
+        session.add(batch)
+    return doubtful
 
 
 def backoff(tries: int, first: timedelta, most: timedelta) -> timedelta:
@@ -132,8 +222,111 @@ def backoff(tries: int, first: timedelta, most: timedelta) -> timedelta:
     return min(first * (1 << doublings), most)
 
 
-def alert_rule(alert: Alert) -> AlertRule:
-    """The part of an alert that the eligibility of its readers depends on."""
+# --- claim ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimer:
+    """Who claims, for how long and when; `began` is of the boot-time clock."""
+
+    worker: str
+    length: timedelta
+    now: datetime
+    began: float
+
+    def values(self) -> dict[str, object]:
+        return {"by_worker": self.worker, "until": self.now + self.length, "now": self.now}
+
+    def lease(self, span: Span, epoch: int, tries: int, terms: Terms) -> Lease:
+        return Lease(
+            alert_id=span.alert_id,
+            first_id=span.first_id,
+            last_id=span.last_id,
+            worker=self.worker,
+            epoch=epoch,
+            tries=tries,
+            deadline=clocks.deadline(self.began, self.length),
+            length=self.length,
+            terms=terms,
+        )
+
+
+def _next(
+    session: Session,
+    who: _Claimer,
+    ranks: tuple[int, int],
+    size: int,
+    but_not: Collection[tuple[int, int]],
+    *,
+    fresh_first: bool,
+) -> Lease | None:
+    lowest, highest = ranks
+    due = _due_batch(session, who, ranks, but_not)
+    if due is not None:
+        highest = due.rank if fresh_first else due.rank - 1
+    while (alert := _uncarved_alert(session, lowest, highest)) is not None:
+        lease = _carve(session, who, alert, size)
+        if lease is not None:
+            return lease
+    return _take_over(session, who, due) if due is not None else None
+
+
+def _due_batch(
+    session: Session, who: _Claimer, ranks: tuple[int, int], but_not: Collection[tuple[int, int]]
+) -> sa.Row[Any] | None:
+    query = _DUE
+    if but_not:
+        query = query.where(sa.tuple_(BATCH.c.alert_id, BATCH.c.first_id).not_in(but_not))
+    values = {"now": who.now, "lowest": ranks[0], "highest": ranks[1]}
+    return session.connection().execute(query, values).first()
+
+
+def _uncarved_alert(session: Session, lowest: int, highest: int) -> sa.Row[Any] | None:
+    """The first alert of these lanes with readers not yet in a batch."""
+    return session.connection().execute(_UNCARVED, {"lowest": lowest, "highest": highest}).first()
+
+
+def _carve(session: Session, who: _Claimer, alert: sa.Row[Any], size: int) -> Lease | None:
+    """Cuts the next run of readers after the alert's frontier, and leases it; none when nobody is left."""
+    rule = _rule(alert)
+    first_id, last_id, count = audience.run(
+        session, rule, after=alert.frontier, upto=alert.last_subscriber_id, limit=size
+    )
+    moved = {"of_alert": alert.id, "to": last_id or alert.frontier, "carved": count < size}
+    session.connection().execute(_MOVE_FRONTIER, moved)
+    if not count:
+        _finish_if_last(session, alert.id, who.now)
+        return None
+    span = Span(alert.id, first_id, last_id)
+    row = who.values() | span.values | {"of_rank": alert.rank, "before": first_id - 1}
+    session.connection().execute(_ADD_BATCH, row)
+    return who.lease(span, 1, 1, _terms(session, alert))
+
+
+def _take_over(session: Session, who: _Claimer, batch: sa.Row[Any]) -> Lease:
+    """Leases a batch that was leased before; what that lease left as sending is in doubt from here on."""
+    span = Span(batch.alert_id, batch.first_id, batch.last_id)
+    alert = session.connection().execute(_ALERT, {"of_alert": span.alert_id}).one()
+    doubtful = _settle_doubt(session, span, alert.in_doubt, who.now)
+    if doubtful:
+        log.warning("left_in_doubt", alert=span.alert_id, batch=span.first_id, mails=doubtful)
+    session.connection().execute(_TAKE_OVER, who.values() | span.values)
+    return who.lease(span, batch.epoch + 1, batch.tries + 1, _terms(session, alert))
+
+
+def _settle_doubt(session: Session, span: Span, in_doubt: str, now: datetime) -> int:
+    """Marks what a lapsed lease left as `sending` as in doubt; gives how many rows."""
+    held = HELD_DOUBT if in_doubt == InDoubt.HOLD else ""
+    return session.connection().execute(_DOUBT, span.values | {"now": now, "held": held}).rowcount
+
+
+def _terms(session: Session, alert: sa.Row[Any]) -> Terms:
+    carried = session.connection().execute(_CARRIED, {"of_alert": alert.id})
+    content = ",".join(f"{entry_id}.{revision}" for entry_id, revision in carried)
+    return Terms(_rule(alert), content, alert.in_doubt, alert.after_alert_id)
+
+
+def _rule(alert: sa.Row[Any]) -> AlertRule:
     return AlertRule(
         {int(topic): frozenset(words) for topic, words in alert.audience.items()},
         alert.announced_at,
@@ -141,155 +334,85 @@ def alert_rule(alert: Alert) -> AlertRule:
     )
 
 
-def settle_doubt(session: Session, alert: Alert, first_id: int, last_id: int, now: datetime) -> int:
-    """Marks what a lapsed lease left as `sending` in the range as in doubt; gives how many rows."""
-    reason = HELD_DOUBT if alert.in_doubt == InDoubt.HOLD else ""
-    return (
-        session.connection()
-        .execute(
-            sa.update(DELIVERY)
-            .where(*in_range(alert.id, first_id, last_id), DELIVERY.c.state == DeliveryState.SENDING)
-            .values(
-                state=DeliveryState.UNKNOWN,
-                doubts=DELIVERY.c.doubts + 1,
-                reason=sa.case((DELIVERY.c.doubts >= 1, SECOND_DOUBT), else_=reason),
-                at=now,
-            )
-        )
-        .rowcount
+_ALL_RANKS = (0, len(Lane) - 1)
+_OF_RANKS = sa.bindparam("lowest", type_=sa.Integer), sa.bindparam("highest", type_=sa.Integer)
+_DUE = (
+    sa.select(BATCH)
+    .where(BATCH.c.due_at <= sa.bindparam("now"), BATCH.c.rank.between(*_OF_RANKS))
+    .order_by(BATCH.c.rank, BATCH.c.due_at)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_UNCARVED = (
+    sa.select(ALERT)
+    .where(
+        ALERT.c.state == AlertState.RELEASED, ALERT.c.is_carved.is_(False), ALERT.c.rank.between(*_OF_RANKS)
     )
-
-
-# --- claim ---------------------------------------------------------------------------------------------
-
-
-def _next_batch(
-    session: Session, rank: int | None, size: int, now: datetime, but_not: Collection[tuple[int, int]]
-) -> Batch | None:
-    due = _due_batch(session, now, rank, but_not)
-    while (alert := _uncarved_alert(session, rank, due.rank if due else None)) is not None:
-        carved = _carve(session, alert, size, now)
-        if carved is not None:
-            return carved
-    return due
-
-
-def _due_batch(
-    session: Session, now: datetime, rank: int | None, but_not: Collection[tuple[int, int]]
-) -> Batch | None:
-    query = select(Batch).where(col(Batch.due_at) <= now)
-    if but_not:
-        query = query.where(sa.tuple_(BATCH.c.alert_id, BATCH.c.first_id).not_in(but_not))
-    if rank is not None:
-        query = query.where(Batch.rank == rank)
-    query = query.order_by(col(Batch.rank), col(Batch.due_at)).limit(1)
-    return session.exec(query.with_for_update(skip_locked=True)).first()
-
-
-def _uncarved_alert(session: Session, rank: int | None, below: int | None) -> Alert | None:
-    """The first alert with readers not yet in a batch, if its lane goes before that of the due batch."""
-    query = select(Alert).where(Alert.state == AlertState.RELEASED, col(Alert.is_carved).is_(False))
-    if rank is not None:
-        query = query.where(Alert.rank == rank)
-    if below is not None:
-        query = query.where(Alert.rank < below)
-    return session.exec(query.order_by(col(Alert.rank), col(Alert.id)).limit(1).with_for_update()).first()
-
-
-def _carve(session: Session, alert: Alert, size: int, now: datetime) -> Batch | None:
-    """Cuts the next run of readers after the alert's frontier; none when nobody is left."""
-    rule = alert_rule(alert)
-    ids = audience.scan(session, rule, after=alert.frontier, upto=alert.last_subscriber_id, limit=size)
-    alert.is_carved = len(ids) < size
-    session.add(alert)
-    if not ids:
-        session.flush()
-        _finish_if_last(session, alert, now)
-        return None
-    assert alert.id is not None, "read from the table"
-    alert.frontier = ids[-1]
-    batch = Batch(
-        alert_id=alert.id, first_id=ids[0], last_id=ids[-1], rank=alert.rank, opened_to=ids[0] - 1, due_at=now
+    .order_by(ALERT.c.rank, ALERT.c.id)
+    .limit(1)
+    .with_for_update()
+)
+_ALERT = sa.select(ALERT).where(ALERT.c.id == sa.bindparam("of_alert"))
+_CARRIED = (
+    sa.select(ALERT_ENTRY.c.entry_id, ALERT_ENTRY.c.revision)
+    .where(ALERT_ENTRY.c.alert_id == sa.bindparam("of_alert"))
+    .order_by(ALERT_ENTRY.c.entry_id)
+)
+_MOVE_FRONTIER = (
+    sa.update(ALERT)
+    .where(ALERT.c.id == sa.bindparam("of_alert"))
+    .values(frontier=sa.bindparam("to"), is_carved=sa.bindparam("carved"))
+)
+_ADD_BATCH = sa.insert(BATCH).values(
+    alert_id=sa.bindparam("of_alert"),
+    first_id=sa.bindparam("first"),
+    last_id=sa.bindparam("last"),
+    rank=sa.bindparam("of_rank"),
+    opened_to=sa.bindparam("before"),
+    worker=sa.bindparam("by_worker"),
+    due_at=sa.bindparam("until"),
+    epoch=1,
+    tries=1,
+    owed=0,
+)
+_TAKE_OVER = (
+    sa.update(BATCH)
+    .where(*_BATCH)
+    .values(
+        worker=sa.bindparam("by_worker"),
+        due_at=sa.bindparam("until"),
+        epoch=BATCH.c.epoch + 1,
+        tries=BATCH.c.tries + 1,
     )
-    session.add(batch)
-    session.flush()
-    return batch
-
-
-def _take(
-    session: Session, batch: Batch, worker: str, length: timedelta, now: datetime, began: float
-) -> Lease:
-    if batch.epoch:
-        alert = session.get(Alert, batch.alert_id)
-        assert alert is not None, "a batch's alert is a foreign key"
-        doubtful = settle_doubt(session, alert, batch.first_id, batch.last_id, now)
-        if doubtful:
-            log.warning("left_in_doubt", alert=batch.alert_id, batch=batch.first_id, mails=doubtful)
-    batch.worker = worker
-    batch.epoch += 1
-    batch.tries += 1
-    batch.due_at = now + length
-    session.add(batch)
-    session.flush()
-    return Lease(
-        alert_id=batch.alert_id,
-        first_id=batch.first_id,
-        last_id=batch.last_id,
-        worker=worker,
-        epoch=batch.epoch,
-        tries=batch.tries,
-        deadline=clocks.deadline(began, length),
-        length=length,
+)
+_DOUBT = (
+    sa.update(DELIVERY)
+    .where(*IN_SPAN, DELIVERY.c.state == DeliveryState.SENDING)
+    .values(
+        state=DeliveryState.UNKNOWN,
+        doubts=DELIVERY.c.doubts + 1,
+        reason=sa.case((DELIVERY.c.doubts >= 1, SECOND_DOUBT), else_=sa.bindparam("held", type_=sa.Text)),
+        at=sa.bindparam("now"),
     )
+)
 
 
 # --- close ---------------------------------------------------------------------------------------------
 
 
-def _count(session: Session, lease: Lease) -> tuple[int, int]:
-    """How many rows the batch has, and how many of them will be tried again."""
-    row = (
-        session.connection()
-        .execute(
-            sa.select(
-                sa.func.count().label("owed"),
-                sa.func.coalesce(sa.func.sum(sa.case((is_unsettled(), 1), else_=0)), 0).label("unsettled"),
-            ).where(*in_range(lease.alert_id, lease.first_id, lease.last_id))
-        )
-        .one()
-    )
-    return int(row.owed), int(row.unsettled)
-
-
-def _finish_if_last(session: Session, alert: Alert, now: datetime) -> None:
+def _finish_if_last(session: Session, alert_id: int, now: datetime) -> None:
     """Marks an alert done once it is carved and no batch is left; the caller holds the alert's row."""
-    if not alert.is_carved or alert.state != AlertState.RELEASED:
-        return
-    left = session.exec(
-        select(Batch.first_id).where(Batch.alert_id == alert.id, col(Batch.closed_at).is_(None)).limit(1)
-    ).first()
-    if left is not None:
-        return
-    alert.state, alert.done_at = AlertState.DONE, now
-    session.add(alert)
-    log.info("alert_done", alert=alert.id)
+    if session.connection().execute(_FINISH, {"of_alert": alert_id, "now": now}).rowcount:
+        log.info("alert_done", alert=alert_id)
 
 
-# --- conditions ----------------------------------------------------------------------------------------
-
-
-def is_batch(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
-    return BATCH.c.alert_id == lease.alert_id, BATCH.c.first_id == lease.first_id
-
-
-def in_range(alert_id: int | None, first_id: int, last_id: int) -> tuple[sa.ColumnElement[bool], ...]:
-    """Always both ends: a fresh alert id alone has no statistics, and updates by it are quadratic."""
-    return DELIVERY.c.alert_id == alert_id, DELIVERY.c.subscriber_id.between(first_id, last_id)
-
-
-def is_unsettled() -> sa.ColumnElement[bool]:
-    """Rows that will be tried again."""
-    return sa.or_(
-        DELIVERY.c.state.in_([DeliveryState.DEFERRED, DeliveryState.SENDING]),
-        sa.and_(DELIVERY.c.state == DeliveryState.UNKNOWN, DELIVERY.c.reason == ""),
+_FINISH = (
+    sa.update(ALERT)
+    .where(
+        ALERT.c.id == sa.bindparam("of_alert"),
+        ALERT.c.is_carved,
+        ALERT.c.state == AlertState.RELEASED,
+        ~sa.exists().where(BATCH.c.alert_id == ALERT.c.id, BATCH.c.closed_at.is_(None)),
     )
+    .values(state=AlertState.DONE, done_at=sa.bindparam("now"))
+)

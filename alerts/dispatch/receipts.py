@@ -1,24 +1,38 @@
 """What became of the mails of a lease, written into the ledger: in groups, and after a crash."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from alerts import db
 from alerts.audience import suppressions
 from alerts.audience.tokens import Keys
 from alerts.dispatch import destinations
-from alerts.dispatch.outbox import DELIVERY, HELD_DOUBT, SECOND_DOUBT, Lease, backoff, renew
+from alerts.dispatch.outbox import (
+    ALERT,
+    BATCH,
+    DELIVERY,
+    HELD_DOUBT,
+    IN_SPAN,
+    SECOND_DOUBT,
+    THESE,
+    Lease,
+    Span,
+    backoff,
+    renew,
+)
 from alerts.failpoints import reach
-from alerts.models import Alert, Batch, DeliveryState, Destination, InDoubt, table_of
+from alerts.models import DeliveryState, Destination, InDoubt, table_of
 
 log = structlog.get_logger()
+
+DESTINATION = table_of(Destination)
 
 _FREE_TRIES = 2  # a crash or two are nobody's fault: the batch is free at once
 _PAUSE_FIRST, _PAUSE_MOST = timedelta(seconds=5), timedelta(minutes=5)
@@ -52,9 +66,7 @@ def record(session: Session, lease: Lease, receipts: Sequence[Receipt], keys: Ke
     LeaseLost undoes it all; `fold` of the lease's journal then saves the facts among them.
     """
     renew(session, lease, now)
-    alert = session.get(Alert, lease.alert_id)
-    assert alert is not None, "a batch's alert is a foreign key"
-    _write(session, alert, receipts, keys, now)
+    _write(session, lease.span, lease.terms.in_doubt, receipts, keys, now)
     reach("record.before_commit")
 
 
@@ -74,21 +86,19 @@ def fold(
     acceptances count: they are facts, and spare a reader the resend.
     """
     alert_id, first_id, epoch = lease_key
-    batch = session.exec(
-        select(Batch).where(Batch.alert_id == alert_id, Batch.first_id == first_id).with_for_update()
-    ).first()
-    alert = session.get(Alert, alert_id)
-    if batch is None or alert is None:
+    connection = session.connection()
+    batch = connection.execute(_LEASED, {"of_alert": alert_id, "first": first_id}).first()
+    if batch is None:
         return
+    span = Span(alert_id, first_id, batch.last_id)
     if batch.worker != worker or batch.epoch != epoch:
-        _accept_late(session, batch, receipts, now)
+        _accept_late(session, span, receipts, now)
         return
-    _write(session, alert, receipts, keys, now)
     doubts = [Receipt(each, Settled.UNKNOWN, "", 0, "", "") for each in sorted(in_doubt)]
-    _write(session, alert, doubts, keys, now)
-    unsent = _unsend(session, batch, now)
-    batch.worker, batch.due_at = "", min(now + _pause(batch.tries), max(alert.expires_at, now))
-    session.add(batch)
+    _write(session, span, batch.in_doubt, [*receipts, *doubts], keys, now)
+    unsent = _unsend(session, span, now)
+    due = min(now + _pause(batch.tries), max(batch.expires_at, now))
+    connection.execute(_FREE, span.values | {"until": due})
     db.wake(session)
     log.info(
         "journal_folded",
@@ -101,135 +111,164 @@ def fold(
     reach("fold.before_commit")
 
 
+_LEASED = (
+    sa.select(
+        BATCH.c.last_id, BATCH.c.worker, BATCH.c.epoch, BATCH.c.tries, ALERT.c.in_doubt, ALERT.c.expires_at
+    )
+    .join(ALERT, ALERT.c.id == BATCH.c.alert_id)
+    .where(BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
+    .with_for_update(of=BATCH)
+)
+_FREE = (
+    sa.update(BATCH)
+    .where(BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
+    .values(worker="", due_at=sa.bindparam("until"))
+)
+
+
 def _pause(tries: int) -> timedelta:
     """How long a batch rests that was not finished: one that fails each time must not keep others waiting."""
     return backoff(tries - _FREE_TRIES, _PAUSE_FIRST, _PAUSE_MOST) if tries > _FREE_TRIES else timedelta(0)
 
 
-def _write(session: Session, alert: Alert, receipts: Sequence[Receipt], keys: Keys, now: datetime) -> None:
+def _write(
+    session: Session, span: Span, in_doubt: str, receipts: Sequence[Receipt], keys: Keys, now: datetime
+) -> None:
     if not receipts:
         return
     dead = _believed(session, receipts, now)
-    groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    groups: dict[tuple[Settled, str, int, str], list[int]] = defaultdict(list)
     for receipt in receipts:
         key = (receipt.settled, receipt.reason, receipt.code, receipt.reply)
         groups[key].append(receipt.subscriber_id)
-    for (settled, reason, code, reply), ids in groups.items():
-        values = _values(alert, Settled(str(settled)), str(reason))
-        session.connection().execute(
-            sa.update(DELIVERY)
-            .where(DELIVERY.c.alert_id == alert.id, _among(ids))
-            .where(DELIVERY.c.state == DeliveryState.SENDING)
-            .values(code=code, reply=reply, attempts=DELIVERY.c.attempts + 1, at=now, **values)
-        )
+    held = HELD_DOUBT if in_doubt == InDoubt.HOLD else ""
+    rows = [
+        span.values
+        | _state(settled, reason, held)
+        | {"ids": ids, "with_code": code, "with_reply": reply, "now": now}
+        for (settled, reason, code, reply), ids in groups.items()
+    ]
+    session.connection().execute(_SETTLE, rows)
     if dead:
         suppressions.suppress_many(
-            session, keys.pepper, dead, cause="dead address", origin=f"alert:{alert.id}", now=now
+            session, keys.pepper, dead, cause="dead address", origin=f"alert:{span.alert_id}", now=now
         )
-    _set_clock(session, alert, receipts, now)
+    if any(receipt.settled is Settled.ACCEPTED for receipt in receipts):
+        session.connection().execute(_SET_CLOCK, {"of_alert": span.alert_id, "now": now})
 
 
-def _values(alert: Alert, settled: Settled, reason: str) -> dict[str, object]:
+def _state(settled: Settled, reason: str, held: str) -> dict[str, object]:
     match settled:
         case Settled.ACCEPTED:
-            return {"state": DeliveryState.ACCEPTED, "reason": ""}
+            return {"as_state": DeliveryState.ACCEPTED, "because": "", "doubt": 0}
         case Settled.DEFERRED:
-            return {"state": DeliveryState.DEFERRED, "reason": reason}
+            return {"as_state": DeliveryState.DEFERRED, "because": reason, "doubt": 0}
         case Settled.REFUSED | Settled.DEAD:
-            return {"state": DeliveryState.REFUSED, "reason": reason}
+            return {"as_state": DeliveryState.REFUSED, "because": reason, "doubt": 0}
         case Settled.UNKNOWN:
-            first = HELD_DOUBT if alert.in_doubt == InDoubt.HOLD else ""
-            return {
-                "state": DeliveryState.UNKNOWN,
-                "doubts": DELIVERY.c.doubts + 1,
-                "reason": sa.case((DELIVERY.c.doubts >= 1, SECOND_DOUBT), else_=first),
-            }
+            return {"as_state": DeliveryState.UNKNOWN, "because": held, "doubt": 1}
 
 
-def _among(ids: Sequence[int]) -> sa.ColumnElement[bool]:
-    """The ids, and their ends beside them: the range keeps the update on the key's index."""
-    return sa.and_(DELIVERY.c.subscriber_id.between(min(ids), max(ids)), DELIVERY.c.subscriber_id.in_(ids))
+_DOUBT = sa.bindparam("doubt", type_=sa.Integer)
+_SETTLE = (
+    sa.update(DELIVERY)
+    .where(*THESE, DELIVERY.c.state == DeliveryState.SENDING)
+    .values(
+        state=sa.bindparam("as_state"),
+        reason=sa.case(
+            (sa.and_(_DOUBT == 1, DELIVERY.c.doubts >= 1), SECOND_DOUBT),
+            else_=sa.bindparam("because", type_=sa.Text),
+        ),
+        code=sa.bindparam("with_code"),
+        reply=sa.bindparam("with_reply"),
+        attempts=DELIVERY.c.attempts + 1,
+        doubts=DELIVERY.c.doubts + _DOUBT,
+        at=sa.bindparam("now"),
+    )
+)
+# The alert's first and last acceptance.
+_SET_CLOCK = (
+    sa.update(ALERT)
+    .where(ALERT.c.id == sa.bindparam("of_alert"))
+    .values(
+        first_accepted_at=sa.func.coalesce(
+            ALERT.c.first_accepted_at, sa.bindparam("now", type_=ALERT.c.first_accepted_at.type)
+        ),
+        last_accepted_at=sa.bindparam("now", type_=ALERT.c.first_accepted_at.type),
+    )
+)
 
 
-def _believed(session: Session, receipts: Iterable[Receipt], now: datetime) -> list[tuple[int, str]]:
+def _believed(session: Session, receipts: Sequence[Receipt], now: datetime) -> list[tuple[int, str]]:
     """Counts the results by destination; gives the dead (id, evidence) where the dead are believed."""
-    by_domain: dict[str, list[Receipt]] = defaultdict(list)
-    for receipt in receipts:
-        if receipt.domain and receipt.settled in {Settled.ACCEPTED, Settled.REFUSED, Settled.DEAD}:
-            by_domain[receipt.domain].append(receipt)
-    _watch(session, by_domain, now)
-    watched = session.exec(
-        select(Destination)
-        .where(col(Destination.domain).in_(by_domain))
-        .order_by(Destination.domain)  # one order of locks for all workers
-        .with_for_update()
-    ).all()
+    told = [each for each in receipts if each.domain and each.settled in _TOLD]
+    domains = {each.domain for each in told}
+    if not domains:
+        return []
+    _watch(session, told, now)
+    watched = session.connection().execute(_WATCHED, {"domains": domains}).all()
     believed: list[tuple[int, str]] = []
     for row in watched:
-        own = by_domain[row.domain]
-        dead = [receipt for receipt in own if receipt.settled is Settled.DEAD]
-        row.recent = destinations.push(row.recent, [each.settled is Settled.DEAD for each in own])
-        is_distrusted = destinations.is_distrusted(row.recent)
+        own = [each for each in told if each.domain == row.domain]
+        dead = [each for each in own if each.settled is Settled.DEAD]
+        recent = destinations.push(row.recent, [each.settled is Settled.DEAD for each in own])
+        is_distrusted = destinations.is_distrusted(recent)
         if is_distrusted and not row.is_distrusted:
-            log.error("destination_distrusted", domain=row.domain, dead=row.recent.count(destinations.DEAD))
-        row.is_distrusted, row.changed_at = is_distrusted, now
-        session.add(row)
+            log.error("destination_distrusted", domain=row.domain, dead=recent.count(destinations.DEAD))
+        values = {"of_domain": row.domain, "results": recent, "is_ill": is_distrusted, "now": now}
+        session.connection().execute(_PUSH, values)
         if not is_distrusted:
             believed += [(each.subscriber_id, f"{each.code} {each.reply}".strip()) for each in dead]
     return believed
 
 
-def _watch(session: Session, by_domain: Mapping[str, Sequence[Receipt]], now: datetime) -> None:
+def _watch(session: Session, told: Sequence[Receipt], now: datetime) -> None:
     """Makes the rows of destinations that report their first dead address: until then none is needed."""
     new = [
         {"domain": domain, "recent": "", "is_distrusted": False, "changed_at": now}
-        for domain, own in sorted(by_domain.items())
-        if any(receipt.settled is Settled.DEAD for receipt in own)
+        for domain in sorted({each.domain for each in told if each.settled is Settled.DEAD})
     ]
     if new:
-        table = table_of(Destination)
-        session.connection().execute(db.insert_or_ignore(session, table), new)
+        session.connection().execute(db.insert_or_ignore(session, DESTINATION), new)
 
 
-def _set_clock(session: Session, alert: Alert, receipts: Iterable[Receipt], now: datetime) -> None:
-    """Keeps the alert's first and last acceptance; the first is a statement of its own, made once."""
-    if not any(receipt.settled is Settled.ACCEPTED for receipt in receipts):
-        return
-    table = table_of(Alert)
-    session.connection().execute(
-        sa.update(table)
-        .where(table.c.id == alert.id)
-        .values(
-            first_accepted_at=sa.func.coalesce(
-                table.c.first_accepted_at, sa.literal(now, table.c.done_at.type)
-            ),
-            last_accepted_at=now,
-        )
+# What says whether an address lives.
+_TOLD = (Settled.ACCEPTED, Settled.REFUSED, Settled.DEAD)
+_WATCHED = (
+    sa.select(DESTINATION)
+    .where(db.among(DESTINATION.c.domain, "domains"))
+    .order_by(DESTINATION.c.domain)  # one order of locks for all workers
+    .with_for_update()
+)
+_PUSH = (
+    sa.update(DESTINATION)
+    .where(DESTINATION.c.domain == sa.bindparam("of_domain"))
+    .values(
+        recent=sa.bindparam("results"), is_distrusted=sa.bindparam("is_ill"), changed_at=sa.bindparam("now")
     )
+)
 
 
-def _unsend(session: Session, batch: Batch, now: datetime) -> int:
+def _unsend(session: Session, span: Span, now: datetime) -> int:
     """Marks what the lease opened and never began as deferred: it is certain that it did not go out."""
-    return (
-        session.connection()
-        .execute(
-            sa.update(DELIVERY)
-            .where(DELIVERY.c.alert_id == batch.alert_id)
-            .where(DELIVERY.c.subscriber_id.between(batch.first_id, batch.last_id))
-            .where(DELIVERY.c.state == DeliveryState.SENDING)
-            .values(state=DeliveryState.DEFERRED, reason="interrupted before it was sent", at=now)
-        )
-        .rowcount
-    )
+    return session.connection().execute(_UNSEND, span.values | {"now": now}).rowcount
 
 
-def _accept_late(session: Session, batch: Batch, receipts: Sequence[Receipt], now: datetime) -> None:
+_UNSEND = (
+    sa.update(DELIVERY)
+    .where(*IN_SPAN, DELIVERY.c.state == DeliveryState.SENDING)
+    .values(state=DeliveryState.DEFERRED, reason="interrupted before it was sent", at=sa.bindparam("now"))
+)
+
+
+def _accept_late(session: Session, span: Span, receipts: Sequence[Receipt], now: datetime) -> None:
     ids = [each.subscriber_id for each in receipts if each.settled is Settled.ACCEPTED]
-    if not ids:
-        return
-    session.connection().execute(
-        sa.update(DELIVERY)
-        .where(DELIVERY.c.alert_id == batch.alert_id, _among(ids))
-        .where(DELIVERY.c.state == DeliveryState.UNKNOWN)
-        .values(state=DeliveryState.ACCEPTED, reason="", code=250, at=now)
-    )
+    if ids:
+        session.connection().execute(_ACCEPT_LATE, span.values | {"ids": ids, "now": now})
+
+
+_ACCEPT_LATE = (
+    sa.update(DELIVERY)
+    .where(*THESE, DELIVERY.c.state == DeliveryState.UNKNOWN)
+    .values(state=DeliveryState.ACCEPTED, reason="", code=250, at=sa.bindparam("now"))
+)

@@ -1,7 +1,7 @@
 """The values of a poll: the feed on lease, what the fetch came to, and what was done about it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from alerts.errors import FetchFailed, NotAFeed
@@ -43,7 +43,10 @@ class DueFeed:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The feed was fetched and read; `successor` is the page that it is to be followed to, if any."""
+    """The feed was fetched and read; `successor` is the page that it is to be followed to, if any.
+
+    `work` is how long a processor took to read it.
+    """
 
     parsed: ParsedFeed
     validators: Validators
@@ -52,6 +55,7 @@ class Window:
     hub: str = ""
     topic_url: str = ""
     successor: str = ""
+    work: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Unchanged:
 @dataclass(frozen=True, slots=True)
 class Failed:
     error: FetchFailed | NotAFeed
+    work: timedelta = timedelta(0)
 
 
 Outcome = Window | Unchanged | Failed

@@ -21,6 +21,7 @@ from alerts.errors import FetchFailed, NotAFeed
 from alerts.feeds import moves
 from alerts.feeds.fetch import Fetcher, NotModified, Page
 from alerts.feeds.formats import ParsedFeed, parse
+from alerts.feeds.long_windows import LongWindows
 from alerts.feeds.outcomes import (
     DueFeed,
     Failed,
@@ -63,6 +64,12 @@ async def read_in_thread(body: bytes, url: str, content_type: str, *, feed: str 
     return await asyncio.to_thread(parse, body, url, content_type)
 
 
+def no_work(feed: str) -> float:
+    """Says that reading a feed's documents takes no time worth counting."""
+    del feed
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Running:
     feed: DueFeed
@@ -82,6 +89,9 @@ class Poller:
     on_result: Callable[[PollResult], None] | None = None
     rhythm: Rhythm = DEFAULT_RHYTHM
     read: Read = read_in_thread
+    work: Callable[[str], float] = (
+        no_work  # seconds of a processor that the feed's last document took to read
+    )
     _running: dict[asyncio.Task[PollResult], _Running] = field(default_factory=dict)
     _ticking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _ticked_at: datetime | None = None
@@ -90,6 +100,7 @@ class Poller:
     _unchanged: list[tuple[DueFeed, Unchanged, asyncio.Future[PollResult]]] = field(default_factory=list)
     _storing: asyncio.Task[None] | None = None
     _turns: asyncio.Semaphore = field(init=False)
+    _long: LongWindows = field(default_factory=LongWindows)
 
     def __post_init__(self) -> None:
         # Else a mail's next step would wait behind every window that has just been read.
@@ -113,8 +124,7 @@ class Poller:
         if isinstance(outcome, Unchanged):
             result = await self._store_with_others(feed, outcome)
         else:
-            async with self._turns:
-                result = await self.database.run(store, feed, outcome, self.clock(), self.random, self.rhythm)
+            result = await self._store(feed, outcome)
         tell(result)
         if self.on_result is not None:
             self.on_result(result)
@@ -172,6 +182,7 @@ class Poller:
             log.error("poll_broke_off", task=task.get_name(), error=type(error).__name__)
 
     async def _outcome(self, feed: DueFeed) -> Outcome:
+        is_read = False
         try:
             page = await self.fetcher.get(
                 feed.url,
@@ -183,18 +194,23 @@ class Poller:
             )
             if isinstance(page, NotModified) or page.body_hash == feed.body_hash:
                 return Unchanged(page.validators, page.moved_to)
+            is_read = True
             parsed = await self.read(page.body, page.url, page.content_type, feed=feed.name)
         except (FetchFailed, NotAFeed) as error:
-            return Failed(error)
+            return Failed(error, self._work(feed) if is_read else timedelta(0))
         return Window(
             parsed,
             page.validators,
             page.body_hash,
+            work=self._work(feed),
             moved_to=page.moved_to,
             hub=page.hub or parsed.hub,
             topic_url=page.topic_url or parsed.topic_url,
             successor=await self._successor(feed, parsed),
         )
+
+    def _work(self, feed: DueFeed) -> timedelta:
+        return timedelta(seconds=self.work(feed.name))
 
     async def _successor(self, feed: DueFeed, parsed: ParsedFeed) -> str:
         """Gives the page that a live blog continues on, if it is one on the same site; else an empty text.
@@ -221,6 +237,19 @@ class Poller:
             log.info("successor_not_ready", feed=feed.name, reason=str(error))
             return ""
         return url if moves.continues(parsed, successor) else ""
+
+    async def _store(self, feed: DueFeed, outcome: Window | Failed) -> PollResult:
+        """Stores a poll on its own; a long window when other feeds have had their time."""
+        if isinstance(outcome, Window):
+            try:
+                return await self._long.in_turn(outcome.parsed, lambda: self._store_now(feed, outcome))
+            except FetchFailed as error:
+                outcome = Failed(error, outcome.work)
+        return await self._store_now(feed, outcome)
+
+    async def _store_now(self, feed: DueFeed, outcome: Window | Failed) -> PollResult:
+        async with self._turns:
+            return await self.database.run(store, feed, outcome, self.clock(), self.random, self.rhythm)
 
     async def _store_with_others(self, feed: DueFeed, outcome: Unchanged) -> PollResult:
         """Stores a poll that found nothing together with all those that end meanwhile."""

@@ -98,10 +98,10 @@ def compose(
 ) -> bytes:
     """Gives one reader's mail as DATA wants it: CRLF, dot-stuffed, without the dot that ends it.
 
-    `signature` are the header lines of all that are pinned. Raises Refused as `own` does.
+    `signature` are the header lines of all that are pinned. Raises Refused as `fillings` does.
     """
     assert bool(signature) is bool(prepared.signatures), "a resend would be other bytes"
-    to, local_part, own_token = own(address, message_id, token)
+    to, local_part, own_token = fillings(address, message_id, token)
     before_to, before_id, before_token, rest = prepared.head
     return b"".join(
         (
@@ -118,7 +118,7 @@ def compose(
     )
 
 
-def own(address: str, message_id: str, token: str) -> tuple[bytes, bytes, bytes]:
+def fillings(address: str, message_id: str, token: str) -> tuple[bytes, bytes, bytes]:
     """Gives what is the reader's as it stands in the mail.
 
     Raises Refused for an address that cannot be mailed, or for what is no Message-ID or token.

@@ -11,7 +11,7 @@ import hashlib
 import re
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from alerts.errors import ConfigError
-from alerts.mail.compose import Pinned, Prepared, eml, own
+from alerts.mail.compose import Pinned, Prepared, eml, fillings
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -102,7 +102,7 @@ class _Signature:
 
     head: bytes
     covered: bytes
-    key: PrivateKey | None
+    key: PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,10 @@ def pin(prepared: Prepared, signers: Sequence[Signer], at: datetime) -> Prepared
 
 
 def prepare(signers: Sequence[Signer], prepared: Prepared) -> Signable:
-    """Canonicalises what all readers of a variant share. A key that is missing is told when it is to sign."""
+    """Canonicalises what all readers of a variant share.
+
+    Raises ConfigError when a key that was pinned is gone: the mail would be another one.
+    """
     keys = {each.fingerprint: each.key for each in signers}
     fields = _fields(prepared)
     first, *rest = _relaxed_body(eml(_TOKEN.join(prepared.body))).split(_TOKEN)
@@ -157,7 +160,7 @@ def prepare(signers: Sequence[Signer], prepared: Prepared) -> Signable:
         hashlib.sha256(first),
         tuple(rest),
         tuple(
-            _Signature(each.head, _covered(each.head, fields), keys.get(each.key))
+            _Signature(each.head, _covered(each.head, fields), _pinned_key(each, keys))
             for each in prepared.signatures
         ),
     )
@@ -166,12 +169,11 @@ def prepare(signers: Sequence[Signer], prepared: Prepared) -> Signable:
 def sign(signable: Signable, address: str, message_id: str, token: str) -> bytes:
     """Gives a reader's DKIM-Signature headers, which belong before the head; none where none is pinned.
 
-    The same arguments always give the same bytes. Raises ConfigError when a key that was pinned is gone, and
-    Refused where composing does.
+    The same arguments always give the same bytes. Raises Refused where composing does.
     """
     if not signable.signatures:
         return b""
-    to, local_part, own_token = own(address, message_id, token)
+    to, local_part, own_token = fillings(address, message_id, token)
     digest = signable.body.copy()
     for piece in signable.rest:
         digest.update(own_token)
@@ -180,7 +182,7 @@ def sign(signable: Signable, address: str, message_id: str, token: str) -> bytes
     lines = b""
     for each in signable.signatures:
         covered = each.covered.replace(_TO, to).replace(_ID, local_part).replace(_TOKEN, own_token)
-        signature = b64encode(_signed(each, b"%b%b; b=" % (covered, body_hash)))
+        signature = b64encode(_signed(each.key, b"%b%b; b=" % (covered, body_hash)))
         folded = b"\r\n ".join(
             signature[at : at + _SIGNATURE_LINE] for at in range(0, len(signature), _SIGNATURE_LINE)
         )
@@ -300,18 +302,21 @@ def _covered(head: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     return b"".join(lines) + own_line.removesuffix(b"\r\n")
 
 
-def _signed(signature: _Signature, text: bytes) -> bytes:
-    match signature.key:
-        case RSAPrivateKey() as key:
-            return key.sign(text, _PADDING, _HASH)
-        case Ed25519PrivateKey() as key:
-            return key.sign(hashlib.sha256(text).digest())  # RFC 8463, 3
-    found = _SELECTOR.search(signature.head)
-    selector = found[1].decode("ascii") if found else ""
+def _pinned_key(pinned: Pinned, keys: Mapping[bytes, PrivateKey]) -> PrivateKey:
+    if (key := keys.get(pinned.key)) is not None:
+        return key
+    found = _SELECTOR.search(pinned.head)
+    selector = found[1].decode("ascii") if found else "unknown"
     raise ConfigError(
         f"Mails were prepared for the DKIM key {selector}, which is missing or another: put the earlier key back, "
         "with `sign = false` if it is to sign nothing new."
     )
+
+
+def _signed(key: PrivateKey, text: bytes) -> bytes:
+    if isinstance(key, RSAPrivateKey):
+        return key.sign(text, _PADDING, _HASH)
+    return key.sign(hashlib.sha256(text).digest())  # RFC 8463, 3
 
 
 def _public(key: PrivateKey) -> bytes:

@@ -1,27 +1,22 @@
-"""One kept connection to an SMTP server, and the one place where a mail goes over it.
+"""What the sending path says of one mail, and how a connection to a relay is opened.
 
-aiosmtplib connects, greets, secures and authenticates; the transaction on its connection is ours, because
-only here is it known when a mail's content goes out and when its reply has come. Every write asks the
-mail's fence first, so that a worker whose lease has run out writes nothing more.
+aiosmtplib connects, greets, secures and authenticates, and says goodbye; between the two its connection
+belongs to a `Dialogue`, because only there is it known when a mail's content goes out and when its reply
+has come.
 """
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, cast
 
 import aiosmtplib
-from aiosmtplib.response import SMTPResponse
 
-from alerts.failpoints import reach
+_GOODBYE_SECONDS = 2
 
-_PIECE = 64 * 1024  # how much content is written between two looks at the fence
-_OK = 250
-_GO_AHEAD = 354
-_CLOSING = 421
+Stage = Literal["MAIL", "RCPT", "DATA", "content"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +37,10 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
-    """One reader's mail, ready for the wire: CRLF, dots stuffed, no end mark.
-
-    `fence` raises when nothing more may be written; `begin` is called once, right before the content.
-    """
-
-    sender: str
-    recipient: str
-    content: bytes
-    fence: Callable[[], None]
-    begin: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
 class Replied:
-    """The server's word on one mail, at the command that decided it."""
+    """The server's word on one mail, at the command that decided it; `text` has all lines, without the code."""
 
-    stage: Literal["MAIL", "RCPT", "DATA", "content"]
+    stage: Stage
     code: int
     text: str
 
@@ -81,6 +62,26 @@ class InDoubt:
 Outcome = Replied | Unsent | InDoubt
 
 
+class Mail(Protocol):
+    """One reader's mail as the wire asks for it; all is called in the event loop, `settle` once and last."""
+
+    sender: bytes
+    recipient: bytes
+    tries: int  # connections that it was given to in vain; the transport counts them
+
+    def check(self) -> None:
+        """Raises when nothing more may be written: it is asked before each write."""
+
+    def content(self) -> bytes:
+        """Gives the mail with CRLF and dots stuffed, without the dot that ends it."""
+
+    def begin(self) -> None:
+        """Is called right before the first byte of the content goes out; what it raises stops that."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Is told what became of the mail."""
+
+
 def tls_context(server: Server) -> ssl.SSLContext | None:
     """Makes the one TLS context that all connections of a transport share."""
     if server.tls == "none":
@@ -88,108 +89,38 @@ def tls_context(server: Server) -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=str(server.ca_file) if server.ca_file else None)
 
 
-class Connection:
-    """A connection that carries one mail at a time; after `is_open` turns false make another."""
+async def connect(server: Server, context: ssl.SSLContext | None) -> aiosmtplib.SMTP:
+    """Opens, greets, secures and authenticates; raises aiosmtplib's errors or OSError, and leaves nothing open."""
+    client = aiosmtplib.SMTP(
+        hostname=server.host,
+        port=server.port,
+        timeout=server.connect_timeout.total_seconds(),
+        username=server.username or None,
+        password=server.password or None,
+        use_tls=server.tls == "tls",
+        start_tls=server.tls == "starttls",
+        tls_context=context,
+    )
+    try:
+        await client.connect()
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+    except BaseException:
+        drop(client)
+        raise
+    return client
 
-    def __init__(self, server: Server, context: ssl.SSLContext | None) -> None:
-        self._server = server
-        self._client = aiosmtplib.SMTP(
-            hostname=server.host,
-            port=server.port,
-            timeout=server.connect_timeout.total_seconds(),
-            username=server.username or None,
-            password=server.password or None,
-            use_tls=server.tls == "tls",
-            start_tls=server.tls == "starttls",
-            tls_context=context,
-        )
-        self._is_fresh = True  # nothing of an earlier mail stands in the session
-        self._is_first = True  # no mail was tried on this connection before
-        self.in_content = False  # a mail's content went out, at least in part, and its reply is awaited
 
-    @property
-    def is_open(self) -> bool:
-        return self._client.is_connected
+async def quit_politely(client: aiosmtplib.SMTP) -> None:
+    """Says goodbye, briefly; a server that does not answer is left without."""
+    try:
+        await asyncio.wait_for(client.quit(), timeout=_GOODBYE_SECONDS)
+    except (TimeoutError, aiosmtplib.SMTPException, OSError):
+        drop(client)
 
-    async def connect(self) -> None:
-        """Opens, greets, secures and authenticates; raises aiosmtplib's errors or OSError."""
-        await self._client.connect()
-        if self._client.is_ehlo_or_helo_needed:
-            await self._client.ehlo()
 
-    async def send(self, mail: Mail) -> Outcome:
-        """Hands one mail over; whatever happens, the fence's refusal included, is told as an outcome."""
-        self.in_content = False
-        is_first, self._is_first = self._is_first, False
-        try:
-            refused = await self._envelope(mail)
-            if refused is not None:
-                # RFC 5321, 3.8: the word is about the connection, which has carried its share.
-                is_sent_away = refused.stage == "MAIL" and refused.code == _CLOSING and not is_first
-                return Unsent("sent away") if is_sent_away else refused
-            mail.fence()
-            mail.begin()
-            self.in_content = True
-            reply = await self._content(mail)
-        except Exception as error:  # noqa: BLE001 - a lost connection or lease, a full disk: all end this mail here
-            self.close()
-            reason = type(error).__name__
-            return InDoubt(reason) if self.in_content else Unsent(reason)
-        reach("smtp.replied")
-        self.in_content = False
-        return self._replied("content", reply)
-
-    async def quit(self) -> None:
-        """Says goodbye, briefly; a server that does not answer is left without."""
-        try:
-            await asyncio.wait_for(self._client.quit(), timeout=2)
-        except (TimeoutError, aiosmtplib.SMTPException, OSError):
-            self.close()
-
-    def close(self) -> None:
-        """Drops the connection at once; nothing buffered is flushed."""
-        if isinstance(self._client.transport, asyncio.WriteTransport):
-            self._client.transport.abort()
-        self._client.close()
-
-    async def _envelope(self, mail: Mail) -> Replied | None:
-        """Sends MAIL, RCPT and DATA; gives the refusal, or nothing when the server waits for content."""
-        if not self._is_fresh:
-            mail.fence()
-            await self._command(b"RSET")
-            self._is_fresh = True
-        steps: tuple[tuple[Literal["MAIL", "RCPT", "DATA"], bytes], ...] = (
-            ("MAIL", b"MAIL FROM:<%s>" % mail.sender.encode("ascii")),
-            ("RCPT", b"RCPT TO:<%s>" % mail.recipient.encode("ascii")),
-            ("DATA", b"DATA"),
-        )
-        for stage, command in steps:
-            mail.fence()
-            reply = await self._command(command)
-            reach(f"smtp.{stage.lower()}")
-            is_yes = reply.code == _GO_AHEAD if stage == "DATA" else _OK <= reply.code < _OK + 10
-            if not is_yes:
-                self._is_fresh = False
-                return self._replied(stage, reply)
-        return None
-
-    async def _command(self, command: bytes) -> SMTPResponse:
-        return await self._client.execute_command(command, timeout=self._server.reply_timeout.total_seconds())
-
-    async def _content(self, mail: Mail) -> SMTPResponse:
-        """Writes the content piece by piece behind the fence, and waits for the reply to the final dot."""
-        protocol = self._client.protocol
-        assert protocol is not None, "connected"
-        content = mail.content + b".\r\n"
-        for start in range(0, len(content), _PIECE):
-            if start:
-                await protocol._drain_helper()  # noqa: SLF001 - asyncio's own flow control, as StreamWriter.drain
-                mail.fence()
-            protocol.write(content[start : start + _PIECE])
-        reach("smtp.content")
-        return await protocol.read_response(timeout=self._server.final_timeout.total_seconds())
-
-    def _replied(self, stage: Literal["MAIL", "RCPT", "DATA", "content"], reply: SMTPResponse) -> Replied:
-        if reply.code == _CLOSING:
-            self.close()
-        return Replied(stage, reply.code, reply.message)
+def drop(client: aiosmtplib.SMTP) -> None:
+    """Drops the connection at once; nothing buffered is flushed."""
+    if client.transport is not None:
+        cast("asyncio.WriteTransport", client.transport).abort()  # uvloop's is one by its methods only
+    client.close()

@@ -1,28 +1,26 @@
-"""A transport: a relay's connections, kept open, and the mails that wait for one."""
+"""A transport: a relay's connections, kept open, and the mails that wait for one; and several of them."""
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic
+from typing import cast
 
+import aiosmtplib
 import structlog
 
-from alerts.errors import LeaseLost
-from alerts.mail.smtp import Connection, InDoubt, Mail, Outcome, Server, Unsent, tls_context
+from alerts.mail.dialogue import Dialogue
+from alerts.mail.smtp import Mail, Outcome, Server, Unsent, connect, drop, quit_politely, tls_context
 
 log = structlog.get_logger()
 
 _IDLE_SECONDS = 30.0  # servers drop idle clients after minutes; a goodbye is better than a reset
 _TRIES = 3  # how often a mail that certainly did not go out is given to another connection
 _WAIT_FIRST, _WAIT_MOST = 0.5, 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    mail: Mail
-    done: Callable[[Outcome], None]
-    tries: int = 0
+_LOST_SECONDS = 0.1
+_NO_RIDERS_SECONDS = 3600.0
 
 
 class Transport:
@@ -32,22 +30,26 @@ class Transport:
         self.server = server
         self.name = server.name
         self._context: ssl.SSLContext | None = tls_context(server)
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
-        self._idle = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._standing: set[Connection] = set()  # whose workers will come back to the queue
+        self._waiting: deque[Mail] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._standing: dict[Dialogue, aiosmtplib.SMTP] = {}
+        self._idle: dict[Dialogue, asyncio.TimerHandle] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._down_until = 0.0
         self._full_until = 0.0
+        self._riders_from = 0.0
         self._is_closed = False
 
-    def submit(self, mail: Mail, done: Callable[[Outcome], None]) -> None:
-        """Takes a mail; `done` is called once, in this loop, with what became of it."""
-        self._jobs.put_nowait(_Job(mail, done))
-        if self._idle < self._jobs.qsize() and self._may_grow():
-            task = asyncio.create_task(self._work(), name=f"smtp-{self.name}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def submit(self, mail: Mail) -> None:
+        """Takes a mail; its `settle` is called once, in this loop and perhaps at once, with what became of it."""
+        if self._is_closed:
+            self.tell(mail, Unsent("the transport was closed"))
+        elif not self._standing and self.down_for():
+            self.tell(mail, Unsent("transport is down"))
+        else:
+            self._waiting.append(mail)
+            self._put_to_work()
 
     def down_for(self) -> float:
         """Seconds until a relay that is out of reach is asked again; nobody is opened for it meanwhile."""
@@ -55,119 +57,177 @@ class Transport:
 
     async def close(self) -> None:
         """Ends all connections; mails still waiting are told that they were not sent."""
-        self._is_closed = True  # a cancellation can be lost: up to 3.11 by a wait_for that ends as it comes
-        for task in [*self._tasks]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        while not self._jobs.empty():
-            _tell(self._jobs.get_nowait(), Unsent("the transport was closed"))
+        self._is_closed = True
+        self._refuse_waiting(Unsent("the transport was closed"))
+        for dialogue in [*self._standing]:
+            if dialogue.is_busy:
+                dialogue.end("closed")
+            else:
+                self._leave(dialogue)
+        while self._opening:  # a cancellation can be lost: up to 3.11 by a wait_for that ends as it comes
+            for task in self._opening:
+                task.cancel()
+            await asyncio.wait(self._opening, timeout=_LOST_SECONDS)
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    # --- what a dialogue asks and says -------------------------------------------------------------------
+
+    @property
+    def takes_riders(self) -> bool:
+        """Whether an envelope may ride behind a content."""
+        return not self._riders_from or self._riders_from <= monotonic()
+
+    def take_no_riders(self) -> None:
+        """Sends envelopes by themselves for a while: it costs a round trip a mail, and works everywhere."""
+        if self.takes_riders:
+            log.info("transport_takes_no_riders", transport=self.name)
+        self._riders_from = monotonic() + _NO_RIDERS_SECONDS
+
+    def next_mail(self) -> Mail | None:
+        """Gives the mail that waits longest."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def tell(self, mail: Mail, outcome: Outcome) -> None:
+        """Says what became of a mail; a defect in who hears it must not end the connection."""
+        try:
+            mail.settle(outcome)
+        except Exception:
+            log.exception("outcome_not_taken")
+
+    def give_back(self, mail: Mail, reason: str, *, is_sent_away: bool) -> None:
+        """Lets another connection have a mail that certainly did not go out, a few times."""
+        mail.tries += not is_sent_away
+        if self._is_closed or mail.tries >= _TRIES:
+            self.tell(mail, Unsent(reason))
+        else:
+            self._waiting.appendleft(mail)
+
+    def rests(self, dialogue: Dialogue) -> None:
+        """Keeps a connection for a while that has nothing to do."""
+        loop = asyncio.get_running_loop()
+        self._idle[dialogue] = loop.call_later(_IDLE_SECONDS, self._leave, dialogue)
+
+    def ended(self, dialogue: Dialogue) -> None:
+        """Forgets a connection that is gone; what waits may need another."""
+        self._forget(dialogue)
+        self._put_to_work()
+
+    # --- connections -----------------------------------------------------------------------------------------
+
+    def _put_to_work(self) -> None:
+        """Has a connection for what waits: one that rests, or one more."""
+        if self._idle:
+            dialogue, timer = self._idle.popitem()
+            timer.cancel()
+            dialogue.start()
+        elif self._may_grow() and len(self._waiting) > len(self._opening):
+            task = asyncio.create_task(self._open(), name=f"smtp-{self.name}")
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
 
     def _may_grow(self) -> bool:
         """Whether one more connection may be tried; a relay that refused one beside others is given time."""
-        if self._is_relay_up() and self._full_until > monotonic():
+        if self._is_closed or len(self._standing) + len(self._opening) >= self.server.connections:
             return False
-        return len(self._tasks) < self.server.connections
+        return not self._standing or self._full_until <= monotonic()
 
-    def _is_relay_up(self) -> bool:
-        return any(connection.is_open for connection in self._standing)
-
-    async def _work(self) -> None:
-        """One connection's life: carries mails until there are none for a while."""
-        connection = Connection(self.server, self._context)
+    async def _open(self) -> None:
+        """Opens one more connection; the last attempt of several that fail says that the relay is down."""
+        if self._down_until > monotonic() and not self._standing:
+            self._refuse_waiting(Unsent("transport is down"))
+            return
         try:
-            while (job := await self._next()) is not None:
-                if (refusal := _refusal(job.mail)) is not None:
-                    _tell(job, refusal)  # before anything is opened or closed for it
-                    continue
-                if not connection.is_open:
-                    self._standing.discard(connection)
-                    connection = Connection(self.server, self._context)
-                    problem = await self._connect(connection, job)
-                    if problem is not None and self._is_relay_up():
-                        self._give_back(job)
-                        return
-                    if problem is not None:
-                        self._set_down(problem)
-                        _tell(job, problem)
-                        continue
-                    self._set_up(connection)
-                await self._carry(connection, job)
-        finally:
-            self._standing.discard(connection)
-            if connection.is_open:
-                await connection.quit()
-
-    async def _next(self) -> _Job | None:
-        if self._is_closed:
-            return None
-        self._idle += 1
-        try:
-            async with asyncio.timeout(_IDLE_SECONDS):
-                return await self._jobs.get()
-        except TimeoutError:
-            # A mail may have come in the same instant: it must not wait for a worker that has gone.
-            return None if self._jobs.empty() else self._jobs.get_nowait()
-        finally:
-            self._idle -= 1
-
-    async def _connect(self, connection: Connection, job: _Job) -> Unsent | None:
-        """Connects, or says why not; while the relay is down it is asked once per wait, not per mail."""
-        if self._down_until > monotonic():
-            return Unsent("transport is down")
-        try:
-            await connection.connect()
-        except asyncio.CancelledError:
-            _tell(job, Unsent("closed"))
-            raise
+            client = await connect(self.server, self._context)
         except Exception as error:  # noqa: BLE001 - also a host name that cannot be one: no mail may stay untold
-            connection.close()
-            return Unsent(f"transport is down: {type(error).__name__}")
-        return None
+            self._opening.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            if self._standing:
+                self._set_full()
+            elif not self._opening:
+                self._set_down(Unsent(f"transport is down: {type(error).__name__}"))
+            return
+        self._set_up(client)
 
-    def _give_back(self, job: _Job) -> None:
-        """Leaves a mail to the connections that stand: the relay allows no more than those."""
+    def _set_up(self, client: aiosmtplib.SMTP) -> None:
+        if self._is_closed:
+            drop(client)
+            return
+        if self._failures:
+            log.info("transport_up", transport=self.name)
+        self._failures, self._down_until = 0, 0.0
+        dialogue = Dialogue(
+            cast("asyncio.Transport", client.transport),
+            self,
+            is_pipelined=client.supports_extension("pipelining"),
+            reply_timeout=self.server.reply_timeout.total_seconds(),
+            final_timeout=self.server.final_timeout.total_seconds(),
+        )
+        self._standing[dialogue] = client
+        dialogue.start()
+
+    def _set_full(self) -> None:
+        """Leaves the mails to the connections that stand: the relay allows no more than those."""
         self._full_until = monotonic() + _WAIT_MOST
-        self._jobs.put_nowait(job)
         log.warning("transport_is_full", transport=self.name, connections=len(self._standing))
 
     def _set_down(self, problem: Unsent) -> None:
-        if self._down_until > monotonic():
-            return  # the same outage, met by another connection
         wait = min(_WAIT_FIRST * 2**self._failures, _WAIT_MOST)
         self._failures = min(self._failures + 1, 10)
         self._down_until = monotonic() + wait
         log.warning("transport_down", transport=self.name, reason=problem.reason, retry_in=wait)
+        self._refuse_waiting(problem)
 
-    def _set_up(self, connection: Connection) -> None:
-        self._standing.add(connection)
-        if self._failures:
-            log.info("transport_up", transport=self.name)
-        self._failures = 0
+    def _refuse_waiting(self, problem: Unsent) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for mail in waiting:
+            self.tell(mail, problem)
 
-    async def _carry(self, connection: Connection, job: _Job) -> None:
-        try:
-            outcome = await connection.send(job.mail)
-        except asyncio.CancelledError:
-            connection.close()
-            _tell(job, InDoubt("closed") if connection.in_content else Unsent("closed"))
-            raise
-        if isinstance(outcome, Unsent) and job.tries + 1 < _TRIES:
-            self._jobs.put_nowait(replace(job, tries=job.tries + 1))
+    def _leave(self, dialogue: Dialogue) -> None:
+        """Says goodbye to a server that there is no mail for."""
+        client = self._standing[dialogue]
+        self._forget(dialogue)
+        if client.protocol is None:
+            drop(client)
             return
-        _tell(job, outcome)
+        dialogue.hand_over(client.protocol)
+        task = asyncio.create_task(quit_politely(client), name=f"smtp-quit-{self.name}")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def _forget(self, dialogue: Dialogue) -> None:
+        self._standing.pop(dialogue, None)
+        with suppress(KeyError):
+            self._idle.pop(dialogue).cancel()
 
 
-def _refusal(mail: Mail) -> Unsent | None:
-    try:
-        mail.fence()
-    except LeaseLost as error:
-        return Unsent(type(error).__name__)
-    return None
+class Transports:
+    """All relays that mail is handed to, each with its weight."""
 
+    def __init__(self, weights: Mapping[Transport, int]) -> None:
+        self._by_name = {transport.name: transport for transport in weights}
+        self._weights = dict(weights)
+        self._credit = dict.fromkeys(weights, 0)
 
-def _tell(job: _Job, outcome: Outcome) -> None:
-    """Says what became of a mail; a defect in the listener must not end the connection's worker."""
-    try:
-        job.done(outcome)
-    except Exception:
-        log.exception("outcome_not_taken")
+    def get(self, name: str) -> Transport | None:
+        """Gives the transport of that name, down or not."""
+        return self._by_name.get(name)
+
+    def is_any_up(self) -> bool:
+        return any(not transport.down_for() for transport in self._weights)
+
+    def choose(self) -> Transport | None:
+        """Gives the next of those that are up, each as often as its weight says; none while all are down.
+
+        Each gains its weight, and who then has most pays for all: a turn is even over any few choices.
+        """
+        up = [transport for transport in self._weights if not transport.down_for()]
+        if not up:
+            return None
+        for transport in up:
+            self._credit[transport] += self._weights[transport]
+        chosen = max(up, key=self._credit.__getitem__)
+        self._credit[chosen] -= sum(self._weights[transport] for transport in up)
+        return chosen
+
+    async def close(self) -> None:
+        """Ends all connections of all."""
+        await asyncio.gather(*(transport.close() for transport in self._weights))

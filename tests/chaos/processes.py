@@ -94,17 +94,13 @@ class Site:
         self._config = folder / "config.toml"
         self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
-        secret = secrets.token_hex(32)
-        self._config.write_text(
-            _CONFIG.format(
-                folder=folder, secret=secret, database=database, port=port, connections=CONNECTIONS
-            )
-        )
+        self._facts = {"folder": folder, "secret": secrets.token_hex(32), "port": port}
+        self._write(database)
 
     def start(self, failpoint: str = "") -> None:
         """Starts the daemon; it says all it has to say into a file of its own."""
         self._starts += 1
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ALERTS_")}
+        environment = _environment()
         if failpoint:
             environment["ALERTS_FAILPOINT"] = failpoint
         with self._log().open("wb") as log:
@@ -116,6 +112,18 @@ class Site:
                 stdin=subprocess.DEVNULL,
                 preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509 - it only calls the kernel
             )
+
+    def move(self, url: str) -> str:
+        """Moves to another database; gives what the command said if it failed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "alerts.cli", "--config", self._config, "db", "move", url],
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self._write(url)
+        return f"{done.stdout}{done.stderr}" if done.returncode else ""
 
     def kill(self) -> float:
         """Kills the daemon as the kernel does; gives when, once it is gone."""
@@ -146,5 +154,12 @@ class Site:
         if self.is_running():
             self.kill()
 
+    def _write(self, database: str) -> None:
+        self._config.write_text(_CONFIG.format(**self._facts, database=database, connections=CONNECTIONS))
+
     def _log(self) -> Path:
         return self._folder / f"daemon-{self._starts}.log"
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("ALERTS_")}

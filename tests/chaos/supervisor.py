@@ -7,7 +7,7 @@ Before each there is mail to send, and after the last the daemon must finish eve
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,6 +79,7 @@ class Plan:
     in_doubt: InDoubt = InDoubt.RESEND
     delay: float = 0.002  # seconds the sink takes for a mail
     pipelining: bool = True
+    moves_to: str = ""  # a PostgreSQL URL that the site moves to after the last blow
     tell: Callable[[str], None] = lambda _: None
 
 
@@ -102,20 +103,18 @@ def all_points() -> tuple[str, ...]:
 
 def run(plan: Plan, folder: Path) -> Report:
     """Plays the plan to its end; raises Stalled when the daemon does not get on by itself."""
-    database = Database(plan.database)
-    try:
-        with Sink(folder, plan.delay, pipelining=plan.pipelining) as sink, Blog() as blog:
-            stage = _Stage(
-                plan, sink, blog, Site(folder, plan.database, sink.port), _people(database, plan, blog.url)
-            )
-            with stage.closing():
-                stage.baseline()
-                for blow in plan.blows:
-                    stage.strike(blow)
-                stage.finish(database)
-            return stage.report()
-    finally:
-        database.close()
+    with Sink(folder, plan.delay, pipelining=plan.pipelining) as sink, Blog() as blog:
+        with closing(Database(plan.database)) as database:
+            people = _people(database, plan, blog.url)
+        stage = _Stage(plan, sink, blog, Site(folder, plan.database, sink.port), people)
+        with stage.closing():
+            stage.baseline()
+            for blow in plan.blows:
+                stage.strike(blow)
+            if plan.moves_to:
+                stage.move(plan.moves_to)
+            stage.finish()
+        return stage.report()
 
 
 def _people(database: Database, plan: Plan, url: str) -> dict[str, frozenset[str]]:
@@ -189,15 +188,23 @@ class _Stage:
             f"{len(self._kills)} of {len(self._plan.blows)} kills, {blow.how}, {len(self._left)} left"
         )
 
-    def finish(self, database: Database) -> None:
+    def move(self, url: str) -> None:
+        """Takes the site to another database as its operator does, and lets the last daemon run there."""
+        if not self._count_left():
+            self._problems.append("nothing was left to mail when the site moved")
+        if words := self._site.move(url):
+            self._problems.append(f"the site could not be moved: {words}")
+
+    def finish(self) -> None:
         """Lets a last daemon send what is left, settle what is in doubt, and end when asked to."""
         self._site.start()
-        self._wait(
-            lambda: _count_done(database) == len(self._owed),
-            "the ledger has alerts that are not done",
-            is_getting_on=self._count_left,
-            look_every=0.2,
-        )
+        with closing(Database(self._plan.moves_to or self._plan.database)) as database:
+            self._wait(
+                lambda: _count_done(database) == len(self._owed),
+                "the ledger has alerts that are not done",
+                is_getting_on=self._count_left,
+                look_every=0.2,
+            )
         if status := self._site.drain():
             self._problems.append(f"the daemon ended with status {status} when asked to")
 

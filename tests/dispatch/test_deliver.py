@@ -15,14 +15,13 @@ from sqlmodel import Session, col, select
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_key_event
-from alerts.dispatch.compose import Composer
+from alerts.dispatch.compose import Composer, Own
 from alerts.dispatch.explain import explain
 from alerts.dispatch.journal import Journal
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt
 from alerts.errors import LeaseLost
-from alerts.mail.dkim import Signable
 from alerts.mail.render import Renderer
 from alerts.models import (
     Batch,
@@ -276,14 +275,14 @@ async def test_a_mail_that_cannot_be_stamped_does_not_stop_the_others(
 ) -> None:
     server = await smtp_server()
     _, _, ids = announce(sqlite_db, 3)
-    stamp = Composer.stamp
+    own = Composer.own
 
-    def fail_for_the_first(self: Composer, alert_id: int, opening: Opening, prepared: Signable) -> bytes:
+    def fail_for_the_first(self: Composer, alert_id: int, opening: Opening) -> Own:
         if opening.subscriber_id == ids[0]:
             raise KeyError("a token key that was thrown away")
-        return stamp(self, alert_id, opening, prepared)
+        return own(self, alert_id, opening)
 
-    monkeypatch.setattr(Composer, "stamp", fail_for_the_first)
+    monkeypatch.setattr(Composer, "own", fail_for_the_first)
     async with delivering(sqlite_db, server, tmp_path):
         await server.wait_until(lambda: len(server.accepted) == 2)
         await until(sqlite_db, lambda session: session.get_one(Delivery, (1, ids[0])).attempts > 0)
@@ -321,11 +320,25 @@ async def test_a_relay_that_was_away_does_not_make_chunks_large(
     await server.stop()
     announce(sqlite_db, 400)
     async with delivering(sqlite_db, server, tmp_path, batch=400):
-        await until(sqlite_db, lambda session: len(session.exec(select(Delivery)).all()) == 400)
+        await until(sqlite_db, lambda session: session.exec(select(Delivery)).first() is not None)
         await server.start()
         await server.wait_until(lambda: len(server.accepted) >= 10)
         sending = [row for row in rows(sqlite_db) if row.state == DeliveryState.SENDING]
     assert len(sending) <= 100
+
+
+async def test_nothing_is_opened_while_no_relay_can_be_reached(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    await server.stop()
+    announce(sqlite_db, 400)
+    async with delivering(sqlite_db, server, tmp_path, batch=400, parallel=1) as deliverer:
+        await until(
+            sqlite_db, lambda session: len(session.exec(select(Batch).where(Batch.tries > 1)).all()) > 0
+        )
+        deliverer.wake()
+    assert len(rows(sqlite_db)) <= 20, "the first chunk found out, one more may have asked again"
 
 
 async def test_an_announcement_made_while_a_courier_looks_is_not_missed(

@@ -12,8 +12,8 @@ from alerts.models import DeliveryState, Frequency, SubscriberState
 from build import NOW
 
 HOUR = timedelta(hours=1)
-FOLLOWING = Following(1, Frequency.EVERY, NOW - HOUR, NOW - HOUR, None)
-READER = Reader(7, "reader@example.org", "en", SubscriberState.ACTIVE, "", (FOLLOWING,))
+FOLLOWING = Following(1, Frequency.EVERY, is_in_time=True, is_chosen_in_time=True, has_left=False)
+READER = Reader(True, SubscriberState.ACTIVE, "", (FOLLOWING,))
 ENTRY = AlertRule({1: frozenset({Frequency.EVERY})}, NOW, NOW + HOUR)
 KEY_EVENT = AlertRule({1: frozenset({Frequency.EVERY, Frequency.FLASH})}, NOW, NOW + HOUR)
 
@@ -25,12 +25,12 @@ def test_a_follower_is_sent_it() -> None:
 @pytest.mark.parametrize(
     ("reader", "reason"),
     [
-        (replace(READER, state=SubscriberState.ERASED, address=None), "erased"),
+        (replace(READER, state=SubscriberState.ERASED, has_address=False), "erased"),
         (replace(READER, suppressed="complaint"), "suppressed: complaint"),
         (replace(READER, state=SubscriberState.LEFT), "unsubscribed"),
-        (replace(READER, following=(replace(FOLLOWING, until=NOW),)), "unsubscribed"),
+        (replace(READER, following=(replace(FOLLOWING, has_left=True),)), "unsubscribed"),
         (replace(READER, following=()), "unsubscribed"),
-        (replace(READER, following=(replace(FOLLOWING, since=NOW + HOUR),)), "followed later"),
+        (replace(READER, following=(replace(FOLLOWING, is_in_time=False),)), "followed later"),
         (replace(READER, following=(replace(FOLLOWING, frequency=Frequency.FLASH),)), "followed later"),
         (replace(READER, is_served=True), "served by an earlier alert"),
     ],
@@ -45,7 +45,7 @@ def test_news_past_its_time_to_live_expires() -> None:
 
 
 def test_a_new_choice_of_frequency_counts_from_then_on() -> None:
-    widened = replace(READER, following=(replace(FOLLOWING, chosen_at=NOW + HOUR),))
+    widened = replace(READER, following=(replace(FOLLOWING, is_chosen_in_time=False),))
     assert eligible(widened, ENTRY, NOW) == Skip(DeliveryState.SKIPPED, "followed later")
     assert isinstance(eligible(widened, KEY_EVENT, NOW), Send), "both frequencies were owed a key event"
 
@@ -60,20 +60,20 @@ def test_all_topics_that_brought_it_are_named() -> None:
 @given(
     state=st.sampled_from(SubscriberState),
     suppressed=st.sampled_from(["", "dead address"]),
-    until=st.sampled_from([None, NOW]),
+    has_left=st.booleans(),
     seconds=st.integers(0, 8000),
     is_served=st.booleans(),
 )
 def test_nobody_who_opted_out_is_ever_sent_anything(
-    state: SubscriberState, suppressed: str, until: None, seconds: int, is_served: bool
+    state: SubscriberState, suppressed: str, has_left: bool, seconds: int, is_served: bool
 ) -> None:
     reader = replace(
         READER,
         state=state,
         suppressed=suppressed,
         is_served=is_served,
-        following=(replace(FOLLOWING, until=until),),
+        following=(replace(FOLLOWING, has_left=has_left),),
     )
     verdict = eligible(reader, KEY_EVENT, NOW + timedelta(seconds=seconds))
-    may = state is SubscriberState.ACTIVE and not suppressed and until is None
+    may = state is SubscriberState.ACTIVE and not suppressed and not has_left
     assert may or isinstance(verdict, Skip)

@@ -33,6 +33,18 @@ def test_killed_while_mailing_nothing_is_lost_and_repeats_are_bounded(db_url: st
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_killed_while_mailing_and_moved_to_postgresql_the_same_holds(
+    sqlite_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    blows = (AtPoint("smtp.content", 700), AtRandom(0.3))
+    report = run(Plan(sqlite_url, readers=4000, blows=blows, moves_to=postgres_url), tmp_path)
+    assert report.problems == ()
+    assert report.counted == 2
+    assert report.is_byte_identical
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_where_a_feed_holds_what_is_in_doubt_nothing_is_repeated(sqlite_url: str, tmp_path: Path) -> None:
     blows = (AtPoint("smtp.content", 300), AtRandom(0.2))
     report = run(Plan(sqlite_url, readers=4000, blows=blows, in_doubt=InDoubt.HOLD), tmp_path)

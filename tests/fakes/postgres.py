@@ -68,6 +68,16 @@ class Server:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @contextmanager
+    def empty(self, options: str = "") -> Iterator[str]:
+        """Gives the URL of a new database with nothing in it, not even the schema."""
+        name = f"alerts_{os.getpid()}_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
     def _dsn(self, name: str) -> str:
         return f"host={self.folder} user=postgres dbname={name}"
 

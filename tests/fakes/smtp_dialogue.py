@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 from fakes.script import Drop, Hang, Manners, Point, Reply, Script
 from fakes.smtp_log import Attempt, Log, Mail, faults, unstuffed
@@ -32,8 +33,7 @@ class Wire(asyncio.Protocol):
         self._arrived = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self._on_connect(self)
 
     def data_received(self, data: bytes) -> None:
@@ -84,6 +84,7 @@ class Dialogue:
     def __init__(self, wire: Wire, manners: Manners, script: Script, log: Log) -> None:
         log.connections += 1
         log.open += 1
+        log.changed.set()
         self._number = log.connections
         self._wire = wire
         self._manners = manners

@@ -37,7 +37,7 @@ def test_without_times_those_on_top_are_taken_for_the_newest() -> None:
 
 def test_books_are_taken_in_part() -> None:
     taken = bounded(feed(*(entry(number, text="x" * 399_000) for number in range(20))))
-    assert len(taken.entries) == 10
+    assert len(taken.entries) == 5
     [short] = bounded(feed(entry(1, text="y" * 500_000, html="<p>y</p>" * 90_000))).entries
     assert (len(short.text), short.html) == (400_000, "")
     [short] = bounded(feed(entry(1, html="<p>y</p>" * 90_000))).entries

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from alerts.feeds.compare.decision import Policy
@@ -182,3 +182,32 @@ def test_positions_are_found_out_from_whichever_end_they_count(size: int, arrive
     assert titles(decision) == [entry(number).title for number in range(21, 21 + arrived)]
     assert not decision.revisions
     assert [insert.history for insert in news(decision.inserts)] == [""] * arrived
+
+
+def bare(key: str | None, url: str, title: str) -> FeedEntry:
+    """Gives a post of one line, at no time."""
+    return replace(entry(1), key=key, url=url, title=title, text="", published_at=None, updated_at=None)
+
+
+_BARE = st.builds(
+    bare,
+    st.sampled_from([None, "1", "https://x.example/p", "https://en.x.example/p"]),
+    st.sampled_from(["", "https://x.example/p", "https://en.x.example/p", "https://x.example/q"]),
+    st.sampled_from(["Ferry late", "Quay closed", "Storm over"]),
+)
+
+
+@given(st.lists(_BARE, min_size=1, max_size=4), st.data())
+@example(
+    [
+        bare("1", "https://en.x.example/p", "Ferry late"),
+        bare("1", "https://x.example/p", "Ferry late"),
+        bare(None, "https://x.example/p", "Quay closed"),
+    ],
+    None,
+)
+def test_what_stood_on_the_first_window_is_never_news_whatever_its_names(
+    posts: list[FeedEntry], data: st.DataObject | None
+) -> None:
+    part = posts[2:] if data is None else data.draw(st.lists(st.sampled_from(posts)))
+    assert not decided(knowing(window(*posts)), window(*part), ROOMY).inserts

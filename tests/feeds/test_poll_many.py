@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from alerts.db import Database
@@ -80,6 +81,33 @@ async def test_a_delivery_waits_for_one_window_and_not_for_all_that_were_read(
         is_free.set()
         await asyncio.gather(blocked, mail, poller.drain())
     assert order.index("mail") <= 1, order
+
+
+async def test_a_feed_that_is_hard_to_read_is_asked_less_often(
+    sqlite_db: Database, hosts: list[Site]
+) -> None:
+    hosts[1].shows("/live", b"no feed")
+    with sqlite_db.begin() as session:
+        a_reader(session, topic_id=a_topic(session))
+        many(session, hosts, 3, changed_at=NOW)
+    async with Fetcher("test") as fetcher:
+        seconds = {"feed-0": 2.0, "feed-1": 2.0}
+        poller = Poller(sqlite_db, fetcher, lambda: NOW, work=lambda feed: seconds.get(feed, 0.0))
+        await poller.tick()
+        hard, broken, easy = sorted(await poller.drain(), key=lambda result: result.feed)
+        assert hard.next_poll_at is not None
+        assert broken.next_poll_at is not None
+        assert easy.next_poll_at is not None
+        assert (hard.verdict, broken.verdict) == (Verdict.POLLED, Verdict.FAILED)
+        assert min(hard.next_poll_at, broken.next_poll_at) >= NOW + 80 * S
+        assert easy.next_poll_at <= NOW + 30 * S
+        with sqlite_db.begin() as session:
+            session.execute(sa.update(Feed).values(next_poll_at=NOW))
+        await poller.tick()
+        unread = min(await poller.drain(), key=lambda result: result.feed)
+        assert unread.verdict == Verdict.UNCHANGED
+        assert unread.next_poll_at is not None
+        assert unread.next_poll_at <= NOW + 30 * S, "nothing was read this time"
 
 
 async def test_two_hundred_feeds_that_are_overdue_at_a_start_do_not_thunder(

@@ -175,7 +175,29 @@ async def test_signals_to_the_whole_group_end_no_reader(lane: Lane) -> None:
         os.kill(before[0], each)
     assert await is_read(lane)
     assert lane.pids == before
-    assert os.getsid(before[0]) == before[0]
+    assert os.getpgid(before[0]) == before[0]
+
+
+async def test_readers_share_the_daemon_s_session_where_niceness_counts() -> None:
+    async with Lane(1, MEMORY, LONG, niceness=5) as lane:
+        assert await is_read(lane)
+        [reader] = lane.pids
+        assert os.getpriority(os.PRIO_PROCESS, reader) == os.getpriority(os.PRIO_PROCESS, 0) + 5
+        assert os.getsid(reader) == os.getsid(0)  # Linux divides the processor among sessions first
+
+
+async def test_what_counts_against_a_feed_is_work_and_not_that_it_waited(readers: Readers) -> None:
+    assert readers.seconds(URL) == 0
+    await readers.read(PAGE, URL, "")
+    await readers.read(PAGE, URL, "")
+    for pid in readers.pids:
+        os.kill(pid, signal.SIGSTOP)
+    reading = asyncio.create_task(readers.read(PAGE, URL, ""))
+    await asyncio.sleep(0.5)  # as on a machine that is busy with others
+    for pid in readers.pids:
+        os.kill(pid, signal.SIGCONT)
+    await reading
+    assert 0 < readers.seconds(URL) < 0.4
 
 
 async def test_who_stops_asking_leaves_the_reader_to_others(lane: Lane) -> None:
@@ -321,6 +343,18 @@ async def test_hostile_feeds_wait_for_each_other_and_not_good_ones_for_them(
         assert all(isinstance(task.exception(), FetchFailed) for task in known if task.done())
         assert sum(task.done() for task in known) >= 3
     await asyncio.gather(*strangers, *known, return_exceptions=True)
+
+
+async def test_strangers_documents_wait_only_as_far_as_memory_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "_MOST_HELD", 3 * len(PAGE))
+    async with Readers(1, LONG, MEMORY) as readers:
+        asked = (readers.read(PAGE, URL, "", feed=f"stranger {number}") for number in range(5))
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(each, ParsedFeed) for each in found] == [True, True, True, False, False]
+        assert isinstance(found[-1], FetchFailed)
+        assert (await readers.read(PAGE * 5, URL, "", feed="large")).entries, "nobody waits any more"
 
 
 async def test_a_feed_that_took_too_long_is_trusted_again_after_a_while(

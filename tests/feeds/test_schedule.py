@@ -38,6 +38,7 @@ facts = st.builds(
     failures=st.integers(0, 10_000),
     retry_after=st.none() | lengths,
     refresh=st.none() | lengths,
+    work=st.timedeltas(timedelta(0), 60 * S),
     must_not_rest=st.booleans(),
 )
 
@@ -50,6 +51,7 @@ def test_no_feed_is_asked_oftener_than_its_interval_less_a_fifth_or_than_its_ser
     if wait is not None:
         assert wait >= feed.interval * (1 - JITTER)
         assert not feed.failures or wait >= (feed.retry_after or S)
+        assert wait >= 50 * feed.work * (1 - JITTER), "a fiftieth of a processor"
 
 
 @given(facts, rhythms, st.randoms(use_true_random=False))
@@ -61,7 +63,7 @@ def test_no_feed_is_forgotten_but_one_that_has_ended(feed: Facts, rhythm: Rhythm
         assert not feed.must_not_rest
     else:
         longest = max(feed.interval, rhythm.quiet_interval, rhythm.ended_interval, LONGEST_BACKOFF)
-        assert wait <= max(longest * (1 + JITTER), feed.retry_after or S)
+        assert wait <= max(longest * (1 + JITTER), feed.retry_after or S, 50 * feed.work * (1 + JITTER))
 
 
 @given(facts, rhythms, st.timedeltas(timedelta(0), 3 * D))
@@ -101,6 +103,10 @@ def test_the_longer_it_is_quiet_or_fails_the_longer_it_waits(
             80 * S,
             "failed 2 times in a row, and the server asks for 1 h",
         ),
+        (replace(LIVE, work=0.2 * S), 20 * S, "live"),
+        (replace(LIVE, work=0.5 * S), 25 * S, "live, and hard to read"),
+        (replace(LIVE, work=10 * S, failures=1), 500 * S, "failed once, and hard to read"),
+        (replace(LIVE, work=10 * S, ended_at=NOW - D), None, "ended, and quiet for 1 d since"),
     ],
 )
 def test_the_rules(feed: Facts, wait: timedelta | None, why: str) -> None:

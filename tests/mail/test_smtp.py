@@ -8,53 +8,16 @@ from typing import Any
 import pytest
 
 from alerts.errors import LeaseLost
-from alerts.mail.smtp import InDoubt, Mail, Outcome, Replied, Server, Unsent
+from alerts.mail.smtp import InDoubt, Replied, Server, Unsent
 from alerts.mail.transports import Transport
-from fakes.smtp import ConformingServer, Drop, Hang, Point, Reply, ScriptedServer, StartSmtp
+from fakes.smtp import ConformingServer, Drop, Hang, Point, Reply, StartSmtp
 from fakes.tls import Certificates
-
-CONTENT = b"Subject: x\r\n\r\n..a dot\r\n"
-
-
-def server_at(server: ScriptedServer | ConformingServer, **fields: Any) -> Server:
-    values: dict[str, Any] = {
-        "tls": "none",
-        "username": "",
-        "password": "",
-        "connections": 1,
-        "connect_timeout": timedelta(seconds=5),
-        "reply_timeout": timedelta(seconds=5),
-        "final_timeout": timedelta(seconds=5),
-    }
-    return Server(name="main", host="127.0.0.1", port=server.port, **values | fields)
-
-
-def a_mail(recipient: str = "reader@example.org", **fields: Any) -> Mail:
-    values: dict[str, Any] = {"fence": lambda: None, "begin": lambda: None}
-    return Mail("bounce@example.org", recipient, CONTENT, **values | fields)
-
-
-async def hand_over(transport: Transport, *mails: Mail) -> list[Outcome]:
-    """Submits all at once; gives the outcomes in the order of the mails."""
-    outcomes: list[asyncio.Future[Outcome]] = []
-    for mail in mails:
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        transport.submit(mail, future.set_result)
-        outcomes.append(future)
-    return await asyncio.gather(*outcomes)
-
-
-async def hand_over_once(server: Server, *mails: Mail) -> list[Outcome]:
-    transport = Transport(server)
-    try:
-        return await hand_over(transport, *mails)
-    finally:
-        await transport.close()
+from sending import AMail, hand_over, hand_over_once, server_at
 
 
 async def test_a_mail_arrives_as_it_was_and_the_connection_is_kept(smtp_server: StartSmtp) -> None:
     server = await smtp_server()
-    outcomes = await hand_over_once(server_at(server), *[a_mail(f"r{n}@example.org") for n in range(20)])
+    outcomes = await hand_over_once(server_at(server), *[AMail(f"r{n}@example.org") for n in range(20)])
     assert {(each.stage, each.code) for each in outcomes if isinstance(each, Replied)} == {("content", 250)}
     assert len(server.accepted) == 20
     assert {mail.content for mail in server.accepted} == {b"Subject: x\r\n\r\n.a dot\r\n"}
@@ -65,7 +28,7 @@ async def test_a_mail_arrives_as_it_was_and_the_connection_is_kept(smtp_server: 
 async def test_a_server_that_offers_nothing_is_served_all_the_same(
     conforming_smtp_server: ConformingServer,
 ) -> None:
-    (outcome,) = await hand_over_once(server_at(conforming_smtp_server), a_mail())
+    (outcome,) = await hand_over_once(server_at(conforming_smtp_server), AMail())
     assert isinstance(outcome, Replied)
     assert len(conforming_smtp_server.accepted) == 1
 
@@ -79,7 +42,7 @@ async def test_a_refusal_is_told_whole_and_hurts_nobody_else(
 ) -> None:
     server = await smtp_server()
     server.script.on(point, Reply.of(550, "5.1.1 no such", "5.1.1 reader"), times=1)
-    first, second = await hand_over_once(server_at(server), a_mail("a@example.org"), a_mail("b@example.org"))
+    first, second = await hand_over_once(server_at(server), AMail("a@example.org"), AMail("b@example.org"))
     assert first == Replied(stage, 550, "5.1.1 no such\n5.1.1 reader")  # type: ignore[arg-type] # the parameter is a plain str
     assert isinstance(second, Replied)
     assert second.code == 250
@@ -91,7 +54,7 @@ async def test_a_refusal_is_told_whole_and_hurts_nobody_else(
 async def test_a_lost_reply_leaves_the_mail_in_doubt(smtp_server: StartSmtp, action: Drop) -> None:
     server = await smtp_server()
     server.script.on(Point.CONTENT, action, times=1)
-    (outcome,) = await hand_over_once(server_at(server), a_mail())
+    (outcome,) = await hand_over_once(server_at(server), AMail())
     assert isinstance(outcome, InDoubt)
     assert len(server.received) == 1, "what is in doubt is not sent again by the transport"
 
@@ -99,7 +62,7 @@ async def test_a_lost_reply_leaves_the_mail_in_doubt(smtp_server: StartSmtp, act
 async def test_a_reply_that_never_comes_is_waited_for_and_then_in_doubt(smtp_server: StartSmtp) -> None:
     server = await smtp_server()
     server.script.on(Point.CONTENT, Hang(is_accepted=True))
-    (outcome,) = await hand_over_once(server_at(server, final_timeout=timedelta(milliseconds=200)), a_mail())
+    (outcome,) = await hand_over_once(server_at(server, final_timeout=timedelta(milliseconds=200)), AMail())
     assert isinstance(outcome, InDoubt)
 
 
@@ -109,7 +72,7 @@ async def test_a_mail_that_certainly_did_not_go_out_is_given_to_another_connecti
 ) -> None:
     server = await smtp_server()
     server.script.on(point, Drop(), times=1)
-    (outcome,) = await hand_over_once(server_at(server), a_mail())
+    (outcome,) = await hand_over_once(server_at(server), AMail())
     assert isinstance(outcome, Replied)
     assert outcome.code == 250
     assert len(server.accepted) == 1
@@ -119,7 +82,7 @@ async def test_a_relay_that_is_away_is_asked_once_and_then_left_alone(smtp_serve
     server = await smtp_server()
     server.script.on(Point.BANNER, Reply.of(421, "4.3.2 not now"))
     transport = Transport(server_at(server, connections=3))
-    outcomes = await hand_over(transport, *[a_mail() for _ in range(9)])
+    outcomes = await hand_over(transport, *[AMail() for _ in range(9)])
     assert all(isinstance(each, Unsent) for each in outcomes)
     assert server.connections <= 3
     assert transport.down_for() > 0
@@ -130,7 +93,7 @@ async def test_a_host_name_that_cannot_be_one_is_a_relay_that_is_away() -> None:
     five = timedelta(seconds=5)
     at = Server("main", "mail..example", 25, "none", "", "", 1, five, five, five)
     async with asyncio.timeout(5):
-        (outcome,) = await hand_over_once(at, a_mail())
+        (outcome,) = await hand_over_once(at, AMail())
     assert isinstance(outcome, Unsent)
 
 
@@ -138,7 +101,7 @@ async def test_one_outage_is_one_however_many_connections_met_it(smtp_server: St
     server = await smtp_server()
     await server.stop()
     transport = Transport(server_at(server, connections=10))
-    await hand_over(transport, *[a_mail() for _ in range(10)])
+    await hand_over(transport, *[AMail() for _ in range(10)])
     assert 0 < transport.down_for() < 1
     await transport.close()
 
@@ -146,10 +109,10 @@ async def test_one_outage_is_one_however_many_connections_met_it(smtp_server: St
 async def test_a_relay_that_allows_fewer_connections_is_served_over_those(smtp_server: StartSmtp) -> None:
     server = await smtp_server(delay=0.02)
     transport = Transport(server_at(server, connections=4))
-    first = asyncio.create_task(hand_over(transport, a_mail("first@example.org")))
+    first = asyncio.create_task(hand_over(transport, AMail("first@example.org")))
     await server.wait_until(lambda: server.in_flight == 1)
     server.script.on(Point.BANNER, Reply.of(421, "4.7.0 too many connections"))
-    outcomes = await hand_over(transport, *[a_mail(f"r{n}@example.org") for n in range(20)])
+    outcomes = await hand_over(transport, *[AMail(f"r{n}@example.org") for n in range(20)])
     outcomes += await first
     assert [each.code for each in outcomes if isinstance(each, Replied)] == [250] * 21
     assert transport.down_for() == 0
@@ -161,7 +124,7 @@ async def test_a_server_that_sends_a_kept_connection_away_gets_the_mail_over_a_n
     smtp_server: StartSmtp,
 ) -> None:
     server = await smtp_server(mails_per_connection=2)
-    outcomes = await hand_over_once(server_at(server), *[a_mail(f"r{n}@example.org") for n in range(9)])
+    outcomes = await hand_over_once(server_at(server), *[AMail(f"r{n}@example.org") for n in range(9)])
     assert [each.code for each in outcomes if isinstance(each, Replied)] == [250] * 9
 
 
@@ -169,9 +132,8 @@ async def test_a_close_in_the_middle_of_connecting_tells_every_mail(smtp_server:
     server = await smtp_server()
     server.script.on(Point.BANNER, Hang())
     transport = Transport(server_at(server))
-    handed = asyncio.create_task(hand_over(transport, a_mail(), a_mail()))
-    await server.wait_until(lambda: server.connections == 1)
-    await asyncio.sleep(0.05)  # the client's side of the same event
+    handed = asyncio.create_task(hand_over(transport, AMail(), AMail()))
+    await server.wait_until(lambda: server.open == 1)
     async with asyncio.timeout(2):
         await transport.close()
         outcomes = await handed
@@ -182,12 +144,11 @@ async def test_a_defect_in_what_hears_of_one_mail_does_not_stop_the_others(smtp_
     server = await smtp_server()
     transport = Transport(server_at(server))
 
-    def fail(_outcome: Outcome) -> None:
-        raise RuntimeError("a defect")
-
-    transport.submit(a_mail("first@example.org"), fail)
+    defective = AMail("first@example.org")
+    defective.outcome.cancel()  # so that it cannot be told
+    transport.submit(defective)
     async with asyncio.timeout(5):
-        (outcome,) = await hand_over(transport, a_mail("second@example.org"))
+        (outcome,) = await hand_over(transport, AMail("second@example.org"))
     assert isinstance(outcome, Replied)
     await transport.close()
 
@@ -201,32 +162,32 @@ async def test_a_lost_lease_costs_the_relay_no_connection(smtp_server: StartSmtp
             raise LeaseLost("past the deadline")
 
     transport = Transport(server_at(server))
-    await hand_over(transport, a_mail(fence=fence))
+    await hand_over(transport, AMail(fence=fence))
     is_shut.append(1)
-    outcomes = await hand_over(transport, *[a_mail(fence=fence) for _ in range(30)])
+    outcomes = await hand_over(transport, *[AMail(fence=fence) for _ in range(30)])
     assert set(outcomes) == {Unsent("LeaseLost")}
-    await hand_over(transport, a_mail())
+    await hand_over(transport, AMail())
     assert server.connections == 1
     await transport.close()
 
 
 async def test_no_more_connections_than_allowed(smtp_server: StartSmtp) -> None:
     server = await smtp_server(delay=0.01)
-    await hand_over_once(server_at(server, connections=4), *[a_mail() for _ in range(40)])
+    await hand_over_once(server_at(server, connections=4), *[AMail() for _ in range(40)])
     assert server.connections == 4
     assert server.peak_in_flight == 4
 
 
 async def test_a_server_that_limits_mails_per_connection_is_obeyed(smtp_server: StartSmtp) -> None:
     server = await smtp_server(close_after=3)
-    outcomes = await hand_over_once(server_at(server), *[a_mail(f"r{n}@example.org") for n in range(10)])
+    outcomes = await hand_over_once(server_at(server), *[AMail(f"r{n}@example.org") for n in range(10)])
     assert all(isinstance(each, Replied) and each.code == 250 for each in outcomes)
     assert len(server.accepted) == 10
 
 
 async def test_replies_byte_by_byte_are_read_whole(smtp_server: StartSmtp) -> None:
     server = await smtp_server(is_byte_by_byte=True)
-    outcomes = await hand_over_once(server_at(server), a_mail(), a_mail())
+    outcomes = await hand_over_once(server_at(server), AMail(), AMail())
     assert [each.code for each in outcomes if isinstance(each, Replied)] == [250, 250]
 
 
@@ -237,7 +198,7 @@ async def test_nothing_is_written_once_the_fence_is_shut(smtp_server: StartSmtp)
         raise LeaseLost("past the deadline")
 
     begun: list[int] = []
-    (outcome,) = await hand_over_once(server_at(server), a_mail(fence=shut, begin=lambda: begun.append(1)))
+    (outcome,) = await hand_over_once(server_at(server), AMail(fence=shut, begin=lambda: begun.append(1)))
     assert outcome == Unsent("LeaseLost")
     assert begun == []
     assert "MAIL" not in [verb.upper() for verb in server.commands]
@@ -249,7 +210,7 @@ async def test_a_mail_that_cannot_be_written_down_is_not_sent(smtp_server: Start
     def full() -> None:
         raise OSError("no space left")
 
-    (outcome,) = await hand_over_once(server_at(server), a_mail(begin=full))
+    (outcome,) = await hand_over_once(server_at(server), AMail(begin=full))
     assert isinstance(outcome, Unsent)
     assert server.received == []
 
@@ -262,7 +223,7 @@ async def test_the_connection_is_secured_and_logged_in(
         tls=certificates.server, is_tls_from_start=mode == "tls", credentials=("user", "secret")
     )
     at = server_at(server, tls=mode, ca_file=certificates.ca_file, username="user", password="secret")
-    (outcome,) = await hand_over_once(replace(at, host="localhost"), a_mail())
+    (outcome,) = await hand_over_once(replace(at, host="localhost"), AMail())
     assert isinstance(outcome, Replied)
     assert outcome.code == 250
 
@@ -271,6 +232,6 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
     smtp_server: StartSmtp, certificates: Certificates
 ) -> None:
     server = await smtp_server(tls=certificates.server)
-    (outcome,) = await hand_over_once(server_at(server, tls="starttls"), a_mail())
+    (outcome,) = await hand_over_once(server_at(server, tls="starttls"), AMail())
     assert isinstance(outcome, Unsent)
     assert server.attempts == []

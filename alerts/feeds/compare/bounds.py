@@ -6,7 +6,7 @@ from alerts.feeds.formats.values import FeedEntry, ParsedFeed
 
 # The longest live blog of our practice pages shows 428 posts; of a longer document the newest are its news.
 MOST_ENTRIES = 1_000
-_MOST_LETTERS = 4_000_000  # of all entries together
+_MOST_LETTERS = 2_000_000  # of all entries together
 _LONGEST_ENTRY = 400_000
 _LONGEST_LINE = 10_000  # of an id, a link or a name
 _MOST_WARNINGS = 50

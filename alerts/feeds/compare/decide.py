@@ -56,7 +56,7 @@ def decide(
     past = history(known, found, window, now) if known.is_baselined else {}
     inserts = tuple(_insert(keyed, policy, past) for keyed in _oldest_first(found.new))
     if not known.is_baselined:
-        return _baseline(rule, found, inserts, (*wordless, *found.ignored))
+        return _baseline(rule, window, found, inserts, (*wordless, *found.ignored))
     keys = _Keys.of(known, found)
     revisions, restless = _revisions(found.pairs, keys)
     return Decision(
@@ -86,11 +86,25 @@ def key_event(entry: FeedEntry, words: Iterable[str]) -> tuple[bool | None, str]
 
 
 def _baseline(
-    rule: Identity, found: Match, inserts: tuple[Insert, ...], ignored: tuple[Ignored, ...]
+    rule: Identity,
+    window: Sequence[Keyed],
+    found: Match,
+    inserts: tuple[Insert, ...],
+    ignored: tuple[Ignored, ...],
 ) -> Decision:
-    names = tuple((name, keyed.key) for keyed in found.new for name in _own_names(keyed))
+    names: dict[Name, str] = {}
+    for keyed in found.new:
+        for name in _own_names(keyed):
+            names.setdefault(name, keyed.key)
+    # What stood there at the first look is history, a version under another's name, too. Later it was not told.
+    owners = {keyed.fingerprint: keyed.key for keyed in found.new}
+    for keyed in window:
+        for text in keyed.versions if keyed.fingerprint in owners else ():
+            names.setdefault(Name(Rule.TEXT, text), owners[keyed.fingerprint])
     keys = tuple(keyed.key for keyed in found.new)
-    return Decision(rule, is_baseline=True, inserts=inserts, names=names, ignored=ignored, window=keys)
+    return Decision(
+        rule, is_baseline=True, inserts=inserts, names=tuple(names.items()), ignored=ignored, window=keys
+    )
 
 
 def _is_given_up(before: Identity, after: Identity) -> bool:

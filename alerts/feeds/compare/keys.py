@@ -1,6 +1,7 @@
 """The entries of a window under the rule in force, each once, with every name that is its own there. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from alerts.feeds.compare import identity
@@ -28,8 +29,8 @@ def with_keys(window: Sequence[Sighting], rule: str) -> list[Keyed]:
         elif is_other_story(first, one):
             for each in _apart(first, one):
                 keyed[each.key] = each
-        elif _age(one) > _age(first):
-            keyed[one.key] = one
+        else:
+            keyed[one.key] = _newer(first, one)
     return list(keyed.values())
 
 
@@ -45,6 +46,13 @@ def is_other_story(one: Keyed, other: Keyed) -> bool:
     if one.fingerprint == other.fingerprint:
         return is_short and times[0] != times[1]
     return likeness(one.units, other.units) < OTHER_STORY and not (is_short and times[0] == times[1])
+
+
+def _newer(one: Keyed, other: Keyed) -> Keyed:
+    """Gives the newer of two versions of an entry, which remembers the other's text."""
+    newer = max(one, other, key=_age)
+    texts = {*one.versions, *other.versions, one.fingerprint, other.fingerprint} - {newer.fingerprint}
+    return replace(newer, versions=tuple(sorted(texts)))
 
 
 def _apart(one: Keyed, other: Keyed) -> tuple[Keyed, Keyed]:

@@ -71,6 +71,7 @@ class Keyed:
     name: Name  # what stands behind the key
     others: tuple[Name, ...] = ()  # further names that are its own in this window
     loose: Name | None = None  # where nothing else in this window has it
+    versions: tuple[str, ...] = ()  # fingerprints of the other texts that this window shows under its key
 
     @property
     def text(self) -> Name:

@@ -9,6 +9,7 @@ our values.
 """
 
 import json
+import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -22,6 +23,7 @@ LENGTH = struct.Struct(">I")
 LONGEST = 8 * 1024 * 1024  # bytes of one frame that is not a document: more than the largest entry we take
 OUT_OF_MEMORY = 77  # the exit code that says so
 _LONGEST_REASON = 500
+_HEAD = ("kind", "reason", "feed", "entries", "retires", "seconds")
 
 
 class Garbled(ValueError):
@@ -39,13 +41,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first frame of an answer; `retires` says that the process ends after it."""
+    """The first frame of an answer; `retires` says that the process ends after it.
+
+    `seconds` are those of a processor that the document took.
+    """
 
     kind: Literal["feed", "no_feed", "broke"]
     reason: str = ""
     feed: ParsedFeed | None = None  # as yet without its entries
     entries: int = 0
     retires: bool = False
+    seconds: float = 0.0
 
 
 def framed(content: bytes) -> bytes:
@@ -73,6 +79,7 @@ def answer(head: Head) -> Iterator[bytes]:
             "feed": plain,
             "entries": len(entries),
             "retires": head.retires,
+            "seconds": head.seconds,
         }
     )
     for entry in entries:
@@ -81,14 +88,16 @@ def answer(head: Head) -> Iterator[bytes]:
 
 def read_head(frame: bytes) -> Head:
     """Reads the first frame of an answer. Raises Garbled."""
-    given = _object(frame, ("kind", "reason", "feed", "entries", "retires"))
-    kind, reason, count, retires = given["kind"], given["reason"], given["entries"], given["retires"]
+    given = _object(frame, _HEAD)
+    kind, reason, count, retires, seconds = (given[name] for name in _HEAD if name != "feed")
     if kind not in ("feed", "no_feed", "broke") or type(count) is not int or type(retires) is not bool:
         raise Garbled("no head of an answer")
+    if type(seconds) is not float or not 0 <= seconds < math.inf:
+        raise Garbled("no count of seconds")
     if not 0 <= count <= MOST_ENTRIES or len(_text(reason)) > _LONGEST_REASON:
         raise Garbled("a head out of bounds")
     feed = _feed(given["feed"]) if kind == "feed" else None
-    return Head(kind, _text(reason), feed, count, retires)
+    return Head(kind, _text(reason), feed, count, retires, seconds)
 
 
 def read_entry(frame: bytes) -> FeedEntry:

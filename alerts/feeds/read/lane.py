@@ -49,6 +49,7 @@ class Lane:
         self._numbers = itertools.count()
         self._processes: dict[int, ReaderProcess] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self.held = 0  # bytes of the documents that are read or wait
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -74,15 +75,20 @@ class Lane:
             self._jobs.get_nowait().answer.cancel()
 
     async def read(self, document: Document, processor: timedelta, expected: float) -> Timed:
-        """Has a document read, and gives how many seconds that took; `expected` says how soon it has its turn.
+        """Has a document read, and gives how many seconds of a processor that took.
 
+        `expected` is how many it is thought to take: what costs little has its turn soon.
         Raises Unavailable when no process can be started.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Timed] = loop.create_future()
         rank = loop.time() + _PATIENCE * expected
         self._jobs.put_nowait(_Job(rank, next(self._numbers), document, processor, answer))
-        return await answer
+        self.held += len(document.body)
+        try:
+            return await answer
+        finally:
+            self.held -= len(document.body)
 
     async def _work(self, place: int) -> None:
         """Reads what waits, for as long as it is not cancelled."""
@@ -104,7 +110,6 @@ class Lane:
     async def _do(self, place: int, job: _Job) -> None:
         try:
             process = await self._process(place)
-            began = asyncio.get_running_loop().time()
             answer = await process.ask(job.document, job.processor, self._wall)
         except asyncio.CancelledError:
             job.answer.cancel()
@@ -114,7 +119,7 @@ class Lane:
                 job.answer.set_exception(error)
         else:
             if not job.answer.done():
-                job.answer.set_result((answer, asyncio.get_running_loop().time() - began))
+                job.answer.set_result(answer)
         used = self._processes.get(place)
         if used is not None and not used.is_usable:
             del self._processes[place]

@@ -46,7 +46,7 @@ Answer = ParsedFeed | NotAFeed | Killed
 
 
 class ReaderProcess:
-    """A process of its own session, with an empty environment and no file but its pipes."""
+    """A process of its own group, with an empty environment and no file but its pipes."""
 
     def __init__(self, process: Process) -> None:
         assert process.stdin is not None, "asked for"
@@ -78,7 +78,9 @@ class ReaderProcess:
                 stderr=DEVNULL,  # it would quote documents
                 env=_environment(),
                 cwd="/",
-                start_new_session=True,  # Ctrl-C in the terminal is the daemon's to answer
+                # Ctrl-C in the terminal is the daemon's to answer. Not a session of its own: Linux shares the
+                # processor out by sessions first (sched(7), autogroup), and niceness would count in none.
+                process_group=0,
             )
         except OSError as error:
             raise Unavailable(f"No process can be started to read feeds: {error.strerror}.") from error
@@ -97,26 +99,27 @@ class ReaderProcess:
             raise
         return started
 
-    async def ask(self, document: Document, processor: timedelta, wall: timedelta) -> Answer:
+    async def ask(self, document: Document, processor: timedelta, wall: timedelta) -> tuple[Answer, float]:
         """Has a document read within so much processor time, and so much time by the clock.
 
-        Afterwards the process may be unusable: `is_usable`.
+        Gives how many seconds of a processor that took, too; of one that it overran, all it was to have. Afterwards the process may be unusable: `is_usable`.
         """
         try:
             async with asyncio.timeout(wall.total_seconds()):
                 return await self._asked(document, processor)
         except TimeoutError:
             await self.kill()
-            return Killed(Cause.TIME)
+            killed = Killed(Cause.TIME)
         except (EOFError, OSError):
             await self._end()
-            return _cause(self._process.returncode)
+            killed = _cause(self._process.returncode)
         except frames.Garbled:
             await self.kill()
-            return Killed(Cause.CRASH, "its answer is garbled")
+            killed = Killed(Cause.CRASH, "its answer is garbled")
         except BaseException:
             await self.kill()  # half an answer may be in the pipe
             raise
+        return killed, processor.total_seconds()
 
     async def stop(self) -> None:
         """Lets the process end by itself, which it does at the end of its input."""
@@ -138,7 +141,7 @@ class ReaderProcess:
         except TimeoutError:
             await self.kill()
 
-    async def _asked(self, document: Document, processor: timedelta) -> Answer:
+    async def _asked(self, document: Document, processor: timedelta) -> tuple[Answer, float]:
         asked = frames.Request(document.url, document.content_type, processor.total_seconds())
         self._documents.write(frames.framed(frames.request(asked)))
         self._documents.write(frames.LENGTH.pack(len(document.body)))
@@ -151,7 +154,7 @@ class ReaderProcess:
             found = await self._entries(head.feed, head.entries)
         if head.retires:
             await self.stop()
-        return found
+        return found, head.seconds
 
     async def _entries(self, feed: ParsedFeed, count: int) -> ParsedFeed:
         entries = []

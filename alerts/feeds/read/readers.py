@@ -25,11 +25,12 @@ from alerts.feeds.read.process import Answer, Cause, Document, Killed
 _QUICK = timedelta(seconds=0.1)
 _QUICK_PER_MEGABYTE = timedelta(seconds=0.2)
 _QUICK_AT_MOST = timedelta(seconds=0.5)
-_SMALL = 0.1  # seconds by the clock: who took more last time keeps out of the way of those who did not
+_SMALL = 0.1  # seconds of a processor: who took more last time keeps out of the way of those who did not
 _GUESS = 1.0  # seconds for a megabyte of a feed that we do not know yet
 _PROBATION = 5  # documents read quickly, and a feed that took too long is trusted again
 _MOST_RECORDS = 20_000
 _MOST_WAITING = 4  # slow documents: each may take its whole time, and who asks waits with it
+_MOST_HELD = 64_000_000  # bytes of documents on trial: they are kept in memory until they have their turn
 # Who is not known to be quick has the processor when nobody else wants it.
 _TRIAL_NICE, _SLOW_NICE = 10, 15
 _IDLE = timedelta(minutes=1)
@@ -74,11 +75,16 @@ class Readers:
         """The processes that stand now."""
         return self._quick.pids + self._trial.pids + self._slow.pids
 
+    def seconds(self, feed: str) -> float:
+        """Gives how many seconds of a processor the feed's last document took; 0 when none is known."""
+        record = self._records.get(feed)
+        return 0.0 if record is None else record.seconds
+
     async def read(self, body: bytes, url: str, content_type: str, *, feed: str = "") -> ParsedFeed:
         """Reads a document as `formats.parse` does, however long others take.
 
         `feed` names who sends it, the URL when not given: a feed that took too long waits with its like.
-        Raises NotAFeed, also for a document beyond the limits; FetchFailed when too many slow ones wait.
+        Raises NotAFeed, also for a document beyond the limits; FetchFailed when too many wait before it.
         """
         sender = feed or url
         document = Document(body, url, content_type)
@@ -87,6 +93,8 @@ class Readers:
             expected = _GUESS * len(body) / 1e6 if record is None else record.seconds
             is_small = record is not None and record.seconds <= _SMALL
             lane = self._quick if is_small else self._trial
+            if lane is self._trial and lane.held and lane.held + len(body) > _MOST_HELD:
+                raise _comes_again()
             quick = min(quick_time(len(body)), self._timeout)
             answer, seconds = await lane.read(document, quick, expected)
             if not isinstance(answer, Killed):
@@ -99,9 +107,7 @@ class Readers:
 
     async def _read_slowly(self, document: Document, sender: str) -> ParsedFeed:
         if self._slow.waiting >= _MOST_WAITING:
-            raise FetchFailed(
-                "Other documents that take long are read first: this one waits for its next poll."
-            )
+            raise _comes_again()
         record = self._records.get(sender) or _Record(0, _PROBATION)
         answer, seconds = await self._slow.read(document, self._timeout, record.seconds)
         if isinstance(answer, Killed):
@@ -133,6 +139,10 @@ class Readers:
 def quick_time(size: int) -> timedelta:
     """Gives the processor time that an honest document of so many bytes stays within."""
     return min(_QUICK + _QUICK_PER_MEGABYTE * (size / 1_000_000), _QUICK_AT_MOST)
+
+
+def _comes_again() -> FetchFailed:
+    return FetchFailed("Other documents that take long are read first: this one waits for its next poll.")
 
 
 def _parsed(answer: Answer) -> ParsedFeed:

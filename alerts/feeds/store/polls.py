@@ -54,25 +54,27 @@ def store(
     if feed is None or feed.leased_by != due.lease or feed.state not in POLLED_STATES:
         return PollResult(due.name, Verdict.LOST, reason=_LOST)
     feed.leased_by, feed.leased_until = "", None
-    retry_after = None
+    retry_after, work = None, timedelta(0)
     match outcome:
-        case Failed(error):
+        case Failed(error, work):
             result = _store_failure(session, feed, error, now)
             retry_after = error.retry_after if isinstance(error, FetchFailed) else None
         case Unchanged():
             result = _store_unchanged(session, feed, due, outcome, now)
-        case Window():
+        case Window(work=work):
             result = _store_window(session, feed, due, outcome, now)
     feed.polled_at = now
     if feed.state in POLLED_STATES:
-        upcoming = schedule(facts_of(feed, retry_after), now, rhythm)
+        upcoming = schedule(facts_of(feed, retry_after, work), now, rhythm)
         result = _with_next_poll(session, feed, due, result, now, random, upcoming)
     session.add(feed)
     session.flush()
     return result
 
 
-def facts_of(feed: Feed | sa.Row[Any], retry_after: timedelta | None = None) -> Facts:
+def facts_of(
+    feed: Feed | sa.Row[Any], retry_after: timedelta | None = None, work: timedelta = timedelta(0)
+) -> Facts:
     """Gives what the schedule goes by, of a feed's row."""
     return Facts(
         interval=feed.interval,
@@ -81,6 +83,7 @@ def facts_of(feed: Feed | sa.Row[Any], retry_after: timedelta | None = None) -> 
         ended_at=feed.ended_at,
         failures=feed.failures,
         retry_after=retry_after,
+        work=work,
         refresh=feed.refresh,
         must_not_rest=feed.state == FeedState.HELD,
     )

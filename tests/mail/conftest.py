@@ -1,0 +1,19 @@
+"""What the wire is written on: each of its tests runs in asyncio's own loop, and in the daemon's where it is another."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from alerts import loops
+
+_ON_THE_WIRE = {"test_smtp.py", "test_dialogue.py"}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]] | None:
+    if item.path.name not in _ON_THE_WIRE or loops.quickest is asyncio.new_event_loop:
+        return None
+    return {"asyncio": asyncio.new_event_loop, "uvloop": loops.quickest}
