@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import psycopg
 import sqlalchemy as sa
 import structlog
 from alembic import command
@@ -50,6 +51,7 @@ _WAL_IS_SAFE_FROM = (3, 51, 3)
 _BUSY_SECONDS = 30
 _MOVED = 1  # the user_version of a file whose site lives elsewhere; 0 in all others
 _SITE = table_of(Site)
+_BEGAN = "began"  # the server's clock at the BEGIN, beside a PostgreSQL connection
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -108,10 +110,10 @@ def wake(session: Session) -> None:
 
 
 def clock(session: Session) -> datetime:
-    """Gives the time that leases are measured by: PostgreSQL's own, so that machines agree; else ours."""
+    """Gives the time that leases are measured by: PostgreSQL's own when this began, so that machines agree; else ours."""
     if _dialect(session) == "postgresql":
-        now: datetime = session.connection().execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-        return now.astimezone(UTC)
+        began: datetime = session.connection().info[_BEGAN]
+        return began
     return datetime.now(UTC)
 
 
@@ -138,6 +140,10 @@ class among(sa.sql.functions.FunctionElement[bool]):  # noqa: N801 - it stands i
 
     def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:
         super().__init__(column, sa.bindparam(name, type_=_Bundle()))
+
+    def self_group(self, against: object = None) -> "among":  # noqa: ARG002 - SQLAlchemy's signature
+        """Stands for itself: SQLite would be told `IN (...) = 1`, and look through a table for that."""
+        return self
 
 
 class _each_id(sa.sql.functions.FunctionElement[int]):  # noqa: N801 - as above
@@ -354,13 +360,14 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _postgres_engine(url: URL, threads: int) -> Engine:
-    return sa.create_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
         pool_size=threads + 4,  # the daemon's threads, and the web handlers' beside them
         max_overflow=16,
-        pool_pre_ping=True,
+        pool_use_lifo=True,  # the fewer connections work, the sooner each has its statements prepared
         connect_args={
+            "autocommit": True,  # the driver's own BEGIN is a round trip that asks nothing else
             "options": "-c statement_timeout=60000 -c timezone=UTC",
             "application_name": "alerts",
             # A server that vanished without a word is given up in half a minute, not in TCP's quarter of an hour.
@@ -371,3 +378,26 @@ def _postgres_engine(url: URL, threads: int) -> Engine:
             "tcp_user_timeout": 30_000,
         },
     )
+
+    @event.listens_for(engine, "checkout")
+    def _check_out(connection: psycopg.Connection, record: ConnectionPoolEntry, _: object) -> None:
+        """Begins at once: this also finds out whether the server is still there, and else another is taken."""
+        try:
+            _begin_and_ask_the_time(connection, record.info)
+        except psycopg.OperationalError as error:
+            raise sa.exc.DisconnectionError from error
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        held: Any = connection.connection.dbapi_connection
+        if held.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:  # not the first since
+            _begin_and_ask_the_time(held, connection.info)
+
+    return engine
+
+
+def _begin_and_ask_the_time(connection: psycopg.Connection, info: MutableMapping[Any, Any]) -> None:
+    cursor = connection.cursor()
+    cursor.execute("BEGIN; SELECT clock_timestamp()", prepare=False)
+    cursor.nextset()
+    info[_BEGAN] = cursor.fetchall()[0][0]

@@ -1,13 +1,16 @@
 """The ground other tests stand on: databases of each kind, and the builders."""
 
 import time
+from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
-from sqlmodel import Session
+from sqlmodel import Session, select
 
-from alerts.db import Database, check_schema
-from alerts.models import Delivery, EntryRevision, Subscription
+from alerts.db import Database, among, check_schema, clock, each_id
+from alerts.models import Delivery, EntryRevision, Site, Subscriber, Subscription, table_of
 from build import a_feed, a_reader, a_topic, an_entry, readers
+from fakes import postgres
 
 
 def _count(session: Session, table: type) -> int:
@@ -56,3 +59,70 @@ def test_a_postgres_that_vanished_is_given_up_in_half_a_minute(postgres_db: Data
         int(told["keepalives_idle"]) + int(told["keepalives_interval"]) * int(told["keepalives_count"]) <= 30
     )
     assert int(told["connect_timeout"]) <= 30
+
+
+def test_a_connection_that_the_server_closed_is_replaced_unseen(
+    postgres_db: Database, postgres_server: postgres.Server
+) -> None:
+    with postgres_db.begin() as session:
+        was = _backend(session)
+    postgres_server.execute(f"SELECT pg_terminate_backend({was}, 10000)")
+    with postgres_db.begin() as session:
+        assert _backend(session) != was
+
+
+def _backend(session: Session) -> int:
+    return int(session.connection().exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+
+def test_each_transaction_of_a_connection_ends_by_itself(db: Database) -> None:
+    """The pool begins one, so that the next on the same connection could be forgotten."""
+    named = sa.insert(table_of(Site))
+    with db.engine.connect() as connection:
+        for name in ("one", "two"):
+            connection.execute(named, {"name": name, "value": ""})
+            connection.commit()
+        connection.execute(named, {"name": "three", "value": ""})
+        connection.rollback()
+    with db.begin() as session:
+        assert set(session.exec(select(Site.name))) == {"one", "two"}
+
+
+def test_the_clock_is_the_databases_at_the_begin(postgres_db: Database) -> None:
+    times = []
+    for _ in range(2):
+        with postgres_db.begin() as session:
+            times.append(clock(session))
+            asked = session.connection().exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+            times.append(asked)
+            assert clock(session) == times[-2]
+    assert times == sorted(times)
+    assert times[0].utcoffset() == timedelta(0)
+
+
+AWKWARD = ["plain", 'quo"te', "back\\slash", "com,ma", "{brace}", "NULL", "", " space ", "ünï", "it's", "\n"]
+
+
+@pytest.mark.parametrize("wanted", [[each] for each in AWKWARD] + [AWKWARD, AWKWARD[:3], []])
+def test_texts_bound_as_one_value_are_found_as_they_are(db: Database, wanted: list[str]) -> None:
+    table = table_of(Site)
+    found = sa.select(table.c.name).where(among(table.c.name, "names"))
+    with db.begin() as session:
+        session.connection().execute(sa.insert(table), [{"name": each, "value": ""} for each in AWKWARD])
+        names = session.connection().execute(found, {"names": wanted}).scalars()
+        assert sorted(names) == sorted(wanted)
+
+
+@pytest.mark.parametrize("ids", [[], [7], [3, 1, 2**40]])
+def test_ids_bound_as_one_value_are_a_row_each(db: Database, ids: list[int]) -> None:
+    with db.begin() as session:
+        assert list(session.connection().execute(sa.select(each_id("ids")), {"ids": ids}).scalars()) == ids
+
+
+def test_what_is_among_ids_is_looked_up_and_not_looked_for(sqlite_db: Database) -> None:
+    ids = table_of(Subscriber).c.id
+    found = sa.select(ids).where(among(ids, "ids"), ids > 0)
+    with sqlite_db.begin() as session:
+        text = str(found.compile(dialect=session.connection().dialect))
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("[1]", 0)).all()
+    assert "(rowid=?)" in str(plan)

@@ -1,4 +1,7 @@
-"""Addresses that must not be mailed, kept by hash, so that they stay known after an erasure."""
+"""Addresses that must not be mailed, kept by hash, so that they stay known after an erasure.
+
+Whatever writes both locks the reader first and the suppression then, or two could wait for one another.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +40,10 @@ def suppress(
     now: datetime,
 ) -> bool:
     """Stops all mail to an address, known or not; the first cause stays. Says whether it is new."""
+    reader = _reader(session, address_key)
     is_new = not is_suppressed(session, pepper, address_key)
     _insert(session, [_row(pepper, address_key, cause, evidence, origin, now)])
-    reader = _reader(session, address_key)
+    reader = reader or _reader(session, address_key)  # it may have signed up meanwhile
     if reader is not None and not reader.suppressed:
         _mark(session, [_id(reader)], cause, origin, now)
     if is_new:
@@ -65,6 +69,7 @@ def suppress_many(
         select(Subscriber.id, Subscriber.address_key)
         .where(col(Subscriber.id).in_(evidence), col(Subscriber.address_key).is_not(None))
         .where(Subscriber.suppressed == "")
+        .order_by(col(Subscriber.id))
         .with_for_update()
     ).all()
     if not rows:
@@ -78,11 +83,11 @@ def suppress_many(
 
 def release(session: Session, pepper: bytes, address_key: str, *, by: str, now: datetime) -> bool:
     """Lets an address be mailed again; says whether it was suppressed."""
+    reader = _reader(session, address_key)
     found = session.get(Suppression, address_hash(pepper, address_key))
     if found is None:
         return False
     session.delete(found)
-    reader = _reader(session, address_key)
     if reader is not None:
         reader.suppressed = ""
         session.add(SubscriptionEvent(subscriber_id=_id(reader), kind="release", by=by, at=now))
@@ -127,7 +132,8 @@ def _row(
 
 
 def _insert(session: Session, rows: Sequence[dict[str, object]]) -> None:
-    session.connection().execute(insert_or_ignore(session, _TABLE), rows)
+    in_order = sorted(rows, key=lambda row: str(row["address_hash"]))
+    session.connection().execute(insert_or_ignore(session, _TABLE), in_order)
 
 
 def _mark(session: Session, ids: Sequence[int], cause: str, by: str, now: datetime) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from alerts import clocks, db
 from alerts.dispatch import audience
@@ -208,9 +208,9 @@ def end_leases(session: Session, now: datetime) -> int:
     """
     doubtful = 0
     for batch in session.exec(select(Batch).where(Batch.worker != "", col(Batch.closed_at).is_(None))):
-        alert = session.get(Alert, batch.alert_id)
-        assert alert is not None, "a batch's alert is a foreign key"
-        doubtful += settle_doubt(session, alert, batch.first_id, batch.last_id, now)
+        alert = session.get_one(Alert, batch.alert_id)
+        span = Span(batch.alert_id, batch.first_id, batch.last_id)
+        doubtful += _settle_doubt(session, span, alert.in_doubt, now)
         batch.worker, batch.due_at = "", now
         session.add(batch)
     return doubtful

@@ -1,7 +1,9 @@
 """Suppressions: kept by hash, in step with the readers, undone as they were made."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from alerts.audience import subscribers, suppressions
 from alerts.audience.addresses import normalise
@@ -74,3 +76,28 @@ def test_the_sender_suppresses_readers_by_id(db: Database, repeats: int) -> None
             suppressions.Counted("complaint", "test", 1),
             suppressions.Counted("dead address", "alert:1", 1),
         ]
+
+
+def test_two_who_suppress_one_address_at_once_wait_in_one_order(postgres_db: Database) -> None:
+    """In opposite orders each would hold what the other waits for, until PostgreSQL ends one of them."""
+    with postgres_db.begin() as session:
+        reader = sign_up(session, "ana")
+    with ThreadPoolExecutor(1) as threads, postgres_db.begin() as sender:
+        sender.exec(select(Subscriber.id).where(col(Subscriber.id) == reader).with_for_update()).one()
+        person = threads.submit(_suppress_ana, postgres_db)
+        while not _is_anybody_blocked(postgres_db):
+            assert not person.done()
+        found = [(reader, "550 5.1.1")]
+        suppressions.suppress_many(sender, PEPPER, found, cause="dead address", origin="alert:1", now=NOW)
+    assert not person.result(), "the sender was first"
+
+
+def _suppress_ana(database: Database) -> bool:
+    with database.begin() as session:
+        return suppress(session, "ana")
+
+
+def _is_anybody_blocked(database: Database) -> bool:
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with database.begin() as session:
+        return bool(session.connection().exec_driver_sql(blocked).scalar_one())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from alerts.audience.tokens import derive
@@ -174,6 +175,24 @@ def test_who_left_before_the_announcement_has_no_row(db: Database) -> None:
         assert session.get_one(Alert, alert).state == AlertState.DONE
 
 
+def test_a_row_that_is_there_already_is_nobodys_right_to_send(db: Database) -> None:
+    """It cannot be, while a batch's row is locked; if it were, nobody is mailed twice, and the others get theirs."""
+    with db.begin() as session:
+        topic = a_topic(session)
+        ids = readers(session, 3, topic)
+        alert = an_alert(session, {topic: EVERY})
+        session.add(Delivery(alert_id=alert, subscriber_id=ids[1], state=DeliveryState.ACCEPTED, at=NOW))
+    with db.begin() as session:
+        lease = must_claim(session)
+    with pytest.raises(IntegrityError), db.begin() as session:
+        open_chunk(session, lease, PLAN, NOW)
+    with db.begin() as session:
+        assert states(session, alert) == {ids[1]: DeliveryState.ACCEPTED}
+        outbox.release(session, lease, NOW)
+        sent = deliver_all(session)
+        assert [each.subscriber_id for each in sent] == [ids[0], ids[2]]
+
+
 def test_two_workers_never_hold_the_same_batch(db: Database) -> None:
     with db.begin() as session:
         topic = a_topic(session)
@@ -272,6 +291,30 @@ def test_what_was_deferred_comes_again_after_a_growing_wait(db: Database) -> Non
         assert session.get_one(Delivery, (alert, ids[2])).attempts == 2
 
 
+def test_each_reader_is_recorded_with_their_own_reply(db: Database) -> None:
+    with db.begin() as session:
+        topic = a_topic(session)
+        ids = readers(session, 4, topic)
+        alert = an_alert(session, {topic: EVERY})
+        lease = must_claim(session)
+        open_chunk(session, lease, PLAN, NOW)
+        said = [
+            Receipt(ids[0], Settled.ACCEPTED, "", 250, "", "example.org"),
+            Receipt(ids[1], Settled.DEFERRED, "retry: greylisted", 451, "come again, A1", "example.org"),
+            Receipt(ids[2], Settled.DEFERRED, "retry: greylisted", 451, "come again, B2", "example.org"),
+            Receipt(ids[3], Settled.UNKNOWN, "", 0, "", ""),
+        ]
+        receipts.record(session, lease, said, KEYS, NOW)
+        rows = [session.get_one(Delivery, (alert, each)) for each in ids]
+        assert [(row.state, row.reason, row.code, row.reply, row.doubts) for row in rows] == [
+            (DeliveryState.ACCEPTED, "", 250, "", 0),
+            (DeliveryState.DEFERRED, "retry: greylisted", 451, "come again, A1", 0),
+            (DeliveryState.DEFERRED, "retry: greylisted", 451, "come again, B2", 0),
+            (DeliveryState.UNKNOWN, "", 0, "", 1),
+        ]
+        assert {row.attempts for row in rows} == {1}
+
+
 def test_waits_double_up_to_their_ceiling() -> None:
     waits = [outbox.backoff(tries, FIRST, MOST).total_seconds() for tries in (1, 2, 3, 7, 99)]
     assert waits == [10, 20, 40, 600, 600]
@@ -316,6 +359,28 @@ def test_lanes_are_served_in_order_and_digests_keep_their_share(db: Database) ->
         assert order == [ids[Lane.FLASH], ids[Lane.FLASH], ids[Lane.UPDATE]]
         assert preferred is not None
         assert preferred.alert_id == ids[Lane.DIGEST]
+
+
+def test_fresh_news_of_a_lane_may_go_before_what_comes_again_and_no_lane_before_another(db: Database) -> None:
+    later = NOW + FIRST
+    with db.begin() as session:
+        topic = a_topic(session)
+        readers(session, 4, topic)
+        old = an_alert(session, {topic: EVERY}, cause="entry:1")
+        for _ in range(2):
+            lease = must_claim(session, size=2)
+            record(session, lease, open_chunk(session, lease, PLAN, NOW), Settled.DEFERRED)
+            close(session, lease)
+        fresh = an_alert(session, {topic: EVERY}, cause="entry:2", now=later)
+        an_alert(session, {topic: EVERY}, cause="digest", lane=Lane.DIGEST, now=later)
+
+        def next_alert(*, fresh_first: bool) -> int:
+            lease = outbox.claim(session, "a", size=2, length=LEASE, now=later, fresh_first=fresh_first)
+            assert lease is not None
+            return lease.alert_id
+
+        order = [next_alert(fresh_first=each) for each in (True, False, True, True)]
+        assert order == [fresh, old, fresh, old], "and the digest last"
 
 
 def test_preferring_an_empty_lane_serves_the_others(db: Database) -> None:
