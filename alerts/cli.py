@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from alerts import __version__
-from alerts.commands import configuration, entries, feeds, held, mail, site, subscribers, topics
+from alerts.commands import configuration, dkim, entries, feeds, held, mail, site, subscribers, topics
 from alerts.commands.context import Front
 from alerts.errors import AlertsError
 
@@ -35,6 +35,7 @@ app.add_typer(subscribers.app, name="subscribers")
 app.command()(entries.preview)
 app.command()(entries.explain)
 app.add_typer(mail.app, name="smtp")
+app.add_typer(dkim.app, name="dkim")
 
 
 def _print_version(is_asked: bool) -> None:

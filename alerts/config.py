@@ -15,12 +15,17 @@ from sqlalchemy.engine import URL, make_url
 
 from alerts import settings
 from alerts.audience import tokens
+from alerts.mail import dkim
+from alerts.mail.dkim import Signer
+from alerts.mail.headers import wire_address
 from alerts.models import InDoubt
 from alerts.settings import Problem
 from alerts.settings.secret import own_secret
 from alerts.settings.values import (
     BaseUrl,
     DatabaseUrl,
+    DkimKey,
+    DomainOrNone,
     EmailAddress,
     EmailAddressOrNone,
     File,
@@ -110,6 +115,17 @@ class TransportConfig(Section):
     """Wait this long for a reply (RFC 5321, 4.5.3.2)."""
     final_timeout: Timeout = timedelta(minutes=10)
     """Wait this long for the reply to a whole mail; shorter makes repeats (RFC 5321, 4.5.3.2.6)."""
+
+
+class DkimConfig(Section):
+    """A key that signs your mails (DKIM), by its selector; several that sign all do. None when the relay signs."""
+
+    key: DkimKey = SecretStr("")
+    """The private key in PEM; better as key_file. `alerts dkim keygen` makes one."""
+    domain: DomainOrNone = ""
+    """The domain that signs, in whose DNS the public key stands; the sender's when empty."""
+    sign: bool = True
+    """Sign new mails; false for an old key, which stays for mails that are sent again."""
 
 
 class SendingConfig(Section):
@@ -232,6 +248,8 @@ class Config(Section):
     """Where everything is kept."""
     transport: dict[Name, TransportConfig] = Field(default_factory=lambda: {"main": TransportConfig()})
     """The relay that mail is handed to, by its name."""
+    dkim: dict[Name, DkimConfig] = Field(default_factory=dict)
+    """A key that signs your mails (DKIM), by its selector; several that sign all do. None when the relay signs."""
     sending: SendingConfig = SendingConfig()
     """How mail is worked off."""
     web: WebConfig = WebConfig()
@@ -259,6 +277,44 @@ def keys(config: Config) -> tokens.Keys:
     """Gives what is derived from the site's secret; a SQLite site without one gets one made, once."""
     secret = config.secret.get_secret_value() or own_secret(config.state_dir / "secret.key")
     return tokens.derive(secret.encode(), [each.get_secret_value().encode() for each in config.old_secrets])
+
+
+def sender_domain(config: Config) -> str:
+    """Gives the domain in From, an international one as A-labels."""
+    return wire_address(config.site.sender).rpartition("@")[2].lower()
+
+
+def signers(config: Config) -> tuple[Signer, ...]:
+    """Gives the keys that mails are signed with, or were."""
+    sender = sender_domain(config)
+    return tuple(
+        Signer(
+            domain=each.domain or sender,
+            selector=selector,
+            key=dkim.load_key(each.key.get_secret_value().encode()),
+            is_active=each.sign,
+        )
+        for selector, each in config.dkim.items()
+    )
+
+
+def doubts(config: Config) -> Iterator[str]:
+    """Says what is allowed and probably not wanted, a line each."""
+    configured = signers(config)
+    sender = sender_domain(config)
+    for each in configured:
+        if each.is_rsa and each.bits < dkim.ADVISED_BITS:
+            yield (
+                f"dkim.{each.selector}: the key has {each.bits} bits, which some receivers do not count: "
+                f"make one of {dkim.ADVISED_BITS} with `alerts dkim keygen`"
+            )
+        if dkim.is_aligned(each.domain, sender) is None:
+            yield (
+                f"dkim.{each.selector}: DMARC counts a signature of {each.domain} for From at {sender} only if both "
+                f"belong to one registered domain: sign as {sender} to be sure"
+            )
+    if configured and not any(each.is_active and each.is_rsa for each in configured):
+        yield "dkim: no RSA key signs, and large receivers verify no other: add one, Ed25519 can stand beside it"
 
 
 def shown(config: Config) -> dict[str, Any]:
@@ -299,6 +355,7 @@ def _contradictions(config: Config) -> Iterator[Problem]:
     yield from _duplicates("feed", "url", [each.url for each in config.feed])
     yield from _duplicates("topic", "slug", [each.slug for each in config.topic])
     yield from _unknown_feeds(config)
+    yield from _useless_signatures(config)
     url = make_url(config.database.url.get_secret_value())
     if url.get_backend_name() == "postgresql" and not config.secret.get_secret_value():
         advice = (
@@ -306,6 +363,21 @@ def _contradictions(config: Config) -> Iterator[Problem]:
             "`openssl rand -hex 32` and write its path as secret_file, or in ALERTS_SECRET_FILE"
         )
         yield Problem(("secret",), advice)
+
+
+def _useless_signatures(config: Config) -> Iterator[Problem]:
+    """Finds keys that are missing, and domains that DMARC does not count."""
+    sender = sender_domain(config)
+    for selector, each in config.dkim.items():
+        if not each.key.get_secret_value():
+            advice = "must be given: make one with `alerts dkim keygen`, and write its path as key_file"
+            yield Problem(("dkim", selector, "key"), advice)
+        if dkim.is_aligned(each.domain or sender, sender) is False:
+            advice = (
+                f"From is at {sender}, and DMARC counts no signature of another domain: "
+                "leave it out, or write the sender's domain, or one above or below it"
+            )
+            yield Problem(("dkim", selector, "domain"), advice)
 
 
 def _duplicates(table: str, key: str, values: Sequence[str]) -> Iterator[Problem]:

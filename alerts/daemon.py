@@ -103,7 +103,7 @@ async def _serve(
     transports = Transports(
         {Transport(_server(name, each)): each.weight for name, each in settings.transport.items()}
     )
-    composer = Composer(database, Renderer(site, folders), site, keys)
+    composer = Composer(database, Renderer(site, folders), site, keys, config.signers(settings))
     deliverer = Deliverer(database, transports, composer, journals, _sending(settings, keys, journals.worker))
     loop = asyncio.get_running_loop()
     database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))

@@ -1,7 +1,7 @@
 """A deliverer at work inside a test, and what it is given to deliver."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ from alerts.dispatch.announce import announce_entry
 from alerts.dispatch.compose import Composer
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.journal import Journals
+from alerts.mail.dkim import Signer
 from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
 from alerts.mail.transports import Transport, Transports
@@ -48,7 +49,9 @@ class Relay(Protocol):
 
 
 @asynccontextmanager
-async def delivering(db: Database, relay: Relay, folder: Path, **changes: Any) -> AsyncIterator[Deliverer]:
+async def delivering(
+    db: Database, relay: Relay, folder: Path, *, signers: Sequence[Signer] = (), **changes: Any
+) -> AsyncIterator[Deliverer]:
     """A deliverer at work for the length of the block."""
     at = Server(
         name="main",
@@ -66,9 +69,8 @@ async def delivering(db: Database, relay: Relay, folder: Path, **changes: Any) -
     stop = asyncio.Event()
     settings = replace(SETTINGS, **changes)
     with Journals(folder / "journal", settings.worker) as journals:
-        deliverer = Deliverer(
-            db, transports, Composer(db, Renderer(SITE, []), SITE, KEYS), journals, settings
-        )
+        composer = Composer(db, Renderer(SITE, []), SITE, KEYS, signers)
+        deliverer = Deliverer(db, transports, composer, journals, settings)
         db.on_wake(partial(asyncio.get_running_loop().call_soon_threadsafe, deliverer.wake))
         task = asyncio.create_task(deliverer.run(stop))
         try:

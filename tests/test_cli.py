@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
+import dkim
 import pytest
 import structlog
 from hypothesis import HealthCheck, given
@@ -25,6 +27,7 @@ from alerts.db import Database, prepare
 from alerts.dispatch.announce import announce_entry
 from alerts.models import Feed, FeedState
 from build import NOW, a_feed, an_entry
+from fakes import dns
 from fakes.postgres import Server
 from reference import commands
 
@@ -402,6 +405,85 @@ def test_an_entry_is_previewed_and_explained(run: Run, site: Database, tmp_path:
     assert "ferry" in (tmp_path / "out" / "entry-1.html").read_text()
     assert run("explain", "ana@example.org", "1").out.count("\n") > 1
     assert run("explain", "ana@example.org", "1", "--json").json["entry_id"] == 1
+
+
+def test_a_dkim_key_is_made_once_for_its_user_only_and_told_with_its_record(
+    run: Run, site: Database, tmp_path: Path
+) -> None:
+    said = run("dkim", "keygen", "2026a", "--domain", "news.example")
+    assert said.code == 0
+    path = tmp_path / "dkim-2026a.pem"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    written = path.read_bytes()
+    again = run("dkim", "keygen", "2026a")
+    assert (again.code, again.out) == (4, "")
+    assert "never overwritten" in again.err
+    assert path.read_bytes() == written
+    lines = [line.strip() for line in said.out.splitlines()]
+    text = next(line.removeprefix("value").strip() for line in lines if line.startswith("value"))
+    zone = next(line for line in lines if " IN TXT " in line)
+    assert zone.startswith("2026a._domainkey.news.example. IN TXT ( ")
+    assert "".join(re.findall(r'"([^"]*)"', zone)) == text
+    config = said.out[said.out.index("  [dkim.2026a]") :]
+    (tmp_path / "config.toml").write_text('[site]\nsender = "alerts@news.example"\n' + config)
+    [key] = run("dkim", "check", "--json").json
+    assert (key["record"], key["name"], key["bits"]) == (text, "2026a._domainkey.news.example", 2048)
+    assert (key["signs"], key["is_in_dns"]) == (False, None)
+    assert "But dkim: no RSA key signs" in run("dkim", "check").out
+    assert "but dkim: no RSA key signs" in run("config", "check").out
+    assert "BEGIN" not in run("config", "show").out
+
+
+def test_a_dkim_key_is_compared_with_dns(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[site]\nsender = "alerts@news.example"\n')
+    text = run("dkim", "keygen", "2026e", "--ed25519").out
+    record = re.search(r"IN TXT \( (.*) \)", text)
+    assert record
+    (tmp_path / "config.toml").write_text(
+        '[site]\nsender = "alerts@news.example"\n[dkim.2026e]\nkey_file = "dkim-2026e.pem"\n'
+    )
+    with dns.server({"2026e._domainkey.news.example": [record[1]]}) as at:
+        said = run("dkim", "check", "--server", at)
+        assert (said.code, "DNS    right\n" in said.out) == (0, True)
+    with dns.server({}) as at:
+        said = run("dkim", "check", "--server", at, "--json")
+        assert (said.code, said.json[0]["fault"]) == (1, "there is no record yet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("dkim", "keygen", "2026_A", "--domain", "news.example"), 2, "A selector is"),
+        (
+            ("dkim", "keygen", "a", "--domain", "news.example", "--out", "no/such/folder"),
+            6,
+            "cannot be written",
+        ),
+        (("dkim", "keygen", "a", "--bits", "1024"), 2, "2048"),
+        (("--config", "bad.toml", "dkim", "keygen", "a"), 2, "With --domain no configuration is read"),
+    ],
+)
+def test_a_dkim_key_that_cannot_be_made_is_told(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    (tmp_path / "bad.toml").write_text('[dkim.a]\nkey_file = "dkim-a.pem"\n')
+    said = run(*arguments)
+    assert (said.code, said.out) == (code, "")
+    assert words in said.err
+
+
+def test_a_site_without_keys_says_that_its_mails_leave_unsigned(run: Run) -> None:
+    assert "leave unsigned" in run("dkim", "check").out
+    assert run("dkim", "check", "--json").json == []
+
+
+def test_a_preview_is_signed_as_the_mails_would_be(run: Run, site: Database, tmp_path: Path) -> None:
+    run("dkim", "keygen", "2026a", "--out", "key.pem")
+    (tmp_path / "config.toml").write_text('[dkim.2026a]\nkey_file = "key.pem"\n')
+    assert run("preview", "1").code == 0
+    [key] = run("dkim", "check", "--json").json
+    mail = (tmp_path / "entry-1.eml").read_bytes()
+    assert dkim.verify(mail, dnsfunc=lambda *_, **__: key["record"].encode())
 
 
 def test_replies_are_classified_one_or_many(run: Run) -> None:

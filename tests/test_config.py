@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 import reference
 from alerts import settings
-from alerts.config import Config, TransportConfig, keys, load, shown
+from alerts.config import Config, TransportConfig, doubts, keys, load, shown, signers
 from alerts.errors import ConfigError
 from alerts.settings import Given
 
@@ -183,6 +185,31 @@ def test_old_secrets_keep_the_pepper(tmp_path: Path) -> None:
     assert not (tmp_path / "secret.key").exists()
 
 
+def test_dkim_keys_are_read_with_their_domains_and_doubted(tmp_path: Path) -> None:
+    old = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    for name, key in (("2025", old), ("2026e", ed25519.Ed25519PrivateKey.generate())):
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / f"{name}.pem").write_bytes(pem)
+    path = write(
+        tmp_path,
+        '[site]\nsender = "alerts@news.bücher.example"\n'
+        '[dkim.2025]\nkey_file = "2025.pem"\nsign = false\n'
+        '[dkim.2026e]\nkey_file = "2026e.pem"\ndomain = "Mail.xn--bcher-kva.example"\n',
+    )
+    config = load(path, {})
+    old_one, new_one = signers(config)
+    assert (old_one.name, old_one.is_active) == ("2025._domainkey.news.xn--bcher-kva.example", False)
+    assert (new_one.name, new_one.is_active) == ("2026e._domainkey.mail.xn--bcher-kva.example", True)
+    assert [line.partition(":")[0] for line in doubts(config)] == ["dkim.2025", "dkim.2026e", "dkim"]
+    assert shown(config)["dkim"]["2025"]["key"] == "(set)"
+    from_variable = load(
+        path, {"ALERTS_DKIM__2025__KEY_FILE": "2026e.pem", "ALERTS_DKIM__2025__SIGN": "true"}
+    )
+    assert signers(from_variable)[0].algorithm == "ed25519-sha256"
+    assert list(doubts(load(None, {}))) == []
+
+
+@example(("old_secrets",), "one\x85two\u2028three")
 @given(st.sampled_from(PLACES), VALUES)
 def test_any_value_anywhere_is_taken_or_refused_with_its_place(place: tuple[str, ...], value: Any) -> None:
     tree: dict[str, Any] = {place[-1]: value}
@@ -228,7 +255,7 @@ def test_the_documented_file_loads_and_changes_only_what_it_marks() -> None:
 
 def test_the_documented_file_has_every_setting_at_its_default_with_its_line() -> None:
     text = (ROOT / "config.toml").read_text()
-    parts = re.split(r"^(\[.*\])$", text, flags=re.MULTILINE)
+    parts = re.split(r"^(?:# )?(\[.*\])$", text, flags=re.MULTILINE)
     bodies = dict(zip(["", *parts[1::2]], parts[::2], strict=True))
     for heading, model, _ in reference.sections():
         for name, setting in reference.settings(model):
@@ -242,7 +269,7 @@ def test_the_documented_file_has_every_setting_at_its_default_with_its_line() ->
             )
             if line.group(1) and reference.default(setting):
                 assert line.group(2) == reference.default(setting), f"{heading} {name}"
-    whole = re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)
+    whole = re.sub(r"^# (?=\w+ = |\[)", "", text, flags=re.MULTILINE)
     assert set(tomllib.loads(whole)) == set(Config.model_fields)
 
 

@@ -12,12 +12,16 @@ app = typer.Typer(no_args_is_help=True, help="What is set in config.toml and the
 @app.command()
 def check(context: typer.Context) -> None:
     """Read the configuration, and say what is wrong with it."""
+    from alerts.config import doubts
+
     site = front(context)
     config = site.config()
     say(
         f"{site.path or 'The built-in defaults'}: right; "
         f"{len(config.feed)} feeds and {len(config.topic)} topics are declared."
     )
+    for doubt in doubts(config):
+        say(f"but {doubt}")
 
 
 @app.command()

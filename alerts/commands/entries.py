@@ -95,6 +95,7 @@ def preview(
     out: Annotated[Path, typer.Option(help="The folder for the files.")] = Path(),
 ) -> None:
     """Write an entry's mail as .eml and .html, sending nothing."""
+    from alerts.config import signers
     from alerts.daemon import site_view
     from alerts.dispatch.preview import preview as made
     from alerts.errors import Unavailable
@@ -105,7 +106,7 @@ def preview(
     view = site_view(config)
     renderer = Renderer(view, [config.site.templates] if config.site.templates else [])
     with site.transaction() as session:
-        mail = made(session, entry, renderer, view, now())
+        mail = made(session, entry, renderer, view, now(), signers(config))
     files = (out / f"entry-{entry}.eml", out / f"entry-{entry}.html")
     try:
         out.mkdir(parents=True, exist_ok=True)

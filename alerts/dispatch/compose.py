@@ -12,7 +12,9 @@ from alerts.db import Database, clock
 from alerts.dispatch import content
 from alerts.dispatch.opening import Choice, Opening
 from alerts.failpoints import reach
-from alerts.mail.compose import Headers, Prepared, pack, prepare, unpack
+from alerts.mail import dkim
+from alerts.mail.compose import Headers, compose, pack, prepare, unpack
+from alerts.mail.dkim import Signable, Signer
 from alerts.mail.headers import wire_address
 from alerts.mail.render import Rendered, Renderer, SiteView
 
@@ -40,17 +42,37 @@ def site_headers(site: SiteView, released_at: datetime) -> Headers:
     )
 
 
+def sign(prepared: Signable, own: Own) -> bytes:
+    """Gives the signatures of one reader's mail, in any thread; empty where none is pinned."""
+    return dkim.sign(prepared, *own)
+
+
+def stamp(prepared: Signable, own: Own, signature: bytes | None = None) -> bytes:
+    """Gives one reader's mail with what `sign` gave for it; signs here when that was not done ahead."""
+    if signature is None:
+        signature = sign(prepared, own)
+    return compose(prepared.prepared, *own, signature=signature)
+
+
 class Composer:
     """Makes the mails of a chunk; keeps the last prepared variants, so that a batch renders nothing."""
 
-    def __init__(self, database: Database, renderer: Renderer, site: SiteView, keys: Keys) -> None:
+    def __init__(
+        self,
+        database: Database,
+        renderer: Renderer,
+        site: SiteView,
+        keys: Keys,
+        signers: Sequence[Signer] = (),
+    ) -> None:
         self._db = database
         self._renderer = renderer
         self._site = site
         self._keys = keys
-        self._prepared: OrderedDict[tuple[int, str], Prepared] = OrderedDict()
+        self._signers = signers
+        self._prepared: OrderedDict[tuple[int, str], Signable] = OrderedDict()
 
-    async def prepare(self, alert_id: int, openings: Sequence[Opening]) -> Mapping[str, Prepared]:
+    async def prepare(self, alert_id: int, openings: Sequence[Opening]) -> Mapping[str, Signable]:
         """Gives the prepared bytes of each variant the openings need, committed before they are used."""
         choices = {opening.variant: opening.choice for opening in openings}
         # What is kept may be forgotten while others are prepared: a chunk can have more variants than that.
@@ -64,7 +86,7 @@ class Composer:
             known = await self._db.run(content.stored, alert_id, missing)
             for variant in missing:
                 packed = known.get(variant) or await self._render(alert_id, variant, choices[variant])
-                prepared[variant] = self._keep(alert_id, variant, unpack(packed))
+                prepared[variant] = self._keep(alert_id, variant, dkim.prepare(self._signers, unpack(packed)))
         return prepared
 
     def own(self, alert_id: int, opening: Opening) -> Own:
@@ -78,12 +100,13 @@ class Composer:
     async def _render(self, alert_id: int, variant: str, choice: Choice) -> bytes:
         loaded = await self._db.run(content.load, alert_id)
         rendered = self._renderer.render(loaded.view(choice))
-        packed = pack(prepare(rendered, site_headers(self._site, loaded.released_at)))
+        prepared = prepare(rendered, site_headers(self._site, loaded.released_at))
+        packed = pack(dkim.pin(prepared, self._signers, loaded.released_at))
         kept = await self._db.run(_store, alert_id, variant, rendered, packed)
         reach("body.committed")
         return kept
 
-    def _keep(self, alert_id: int, variant: str, prepared: Prepared) -> Prepared:
+    def _keep(self, alert_id: int, variant: str, prepared: Signable) -> Signable:
         self._prepared[alert_id, variant] = prepared
         while len(self._prepared) > _CACHED_VARIANTS:
             self._prepared.popitem(last=False)

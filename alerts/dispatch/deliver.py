@@ -21,7 +21,7 @@ from sqlmodel import Session
 from alerts.audience.tokens import Keys
 from alerts.db import Database, clock
 from alerts.dispatch import outbox, receipts
-from alerts.dispatch.compose import Composer
+from alerts.dispatch.compose import Composer, stamp
 from alerts.dispatch.errands import Chunk, Errand, unsendable, unsent
 from alerts.dispatch.fence import Fence
 from alerts.dispatch.journal import Journal, Journals
@@ -30,7 +30,6 @@ from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt
 from alerts.errors import LeaseLost, Refused, Unavailable
 from alerts.failpoints import reach
-from alerts.mail.compose import compose
 from alerts.mail.replies import Verdict
 from alerts.mail.transports import Transport, Transports
 from alerts.models import Lane
@@ -184,7 +183,7 @@ class Deliverer:
                 log.exception("cannot_compose", alert=lease.alert_id)
                 chunk.take(unsent(opening, f"could not be composed: {type(error).__name__}"))
             else:
-                content = partial(compose, prepared[opening.variant], *own)
+                content = partial(stamp, prepared[opening.variant], own)
                 transport.submit(Errand(chunk, opening, own.to, content))
 
     async def _record(self, lease: Lease, group: Sequence[Receipt], fence: Fence) -> None:

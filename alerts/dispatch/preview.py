@@ -1,5 +1,6 @@
 """An entry's mail before, or without, sending it: the very bytes, made out to nobody."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +12,9 @@ from alerts.dispatch.content import Content, entry_view
 from alerts.dispatch.opening import Choice
 from alerts.errors import NotFound
 from alerts.feeds.store.grouping import other_sources
+from alerts.mail import dkim
 from alerts.mail.compose import compose, eml, prepare
+from alerts.mail.dkim import Signer
 from alerts.mail.render import Renderer, SiteView
 from alerts.models import Entry, EntryRevision, Feed, Frequency, Topic
 
@@ -29,14 +32,23 @@ class Preview:
     html: str
 
 
-def preview(session: Session, entry_id: int, renderer: Renderer, site: SiteView, now: datetime) -> Preview:
+def preview(
+    session: Session,
+    entry_id: int,
+    renderer: Renderer,
+    site: SiteView,
+    now: datetime,
+    signers: Sequence[Signer] = (),
+) -> Preview:
     """Gives the mail that a reader of every entry would get were the alert released `now`.
 
-    It is addressed to nobody, and its links hold no reader's token.
+    It is addressed to nobody, and its links hold no reader's token; it is signed as theirs would be.
     """
     content, choice = _content(session, entry_id, now)
     rendered = renderer.render(content.view(choice))
-    wire = compose(prepare(rendered, site_headers(site, now)), _NOBODY, "preview", _NO_TOKEN)
+    prepared = dkim.pin(prepare(rendered, site_headers(site, now)), signers, now)
+    own = (_NOBODY, "preview", _NO_TOKEN)
+    wire = compose(prepared, *own, signature=dkim.sign(dkim.prepare(signers, prepared), *own))
     return Preview(
         eml(wire),
         rendered.subject,

@@ -9,7 +9,7 @@ time of day: the same arguments give the same bytes, today and in a resend.
 import hashlib
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -27,7 +27,7 @@ from alerts.mail.headers import (
 from alerts.mail.render import Rendered
 from alerts.mail.words import clean_lines, quoted_printable
 
-_PACKED_VERSION = b"\x01"
+_UNSIGNED, _SIGNED = b"\x01", b"\x02"
 _LENGTH = struct.Struct(">I")
 _HEAD_SEGMENTS = 4
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -49,15 +49,27 @@ class Headers:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """One DKIM signature, as far as it is the same for all readers: its header up to the body's hash, and its key.
+
+    `key` is a fingerprint of 32 bytes; `alerts.mail.dkim` writes and reads both.
+    """
+
+    head: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """Constant segments, dot-stuffed (RFC 5321, 4.5.2); between two of them belongs what is the reader's.
 
     `head` has four, around the address, the Message-ID's local part and the token, and ends with the empty
-    line; `body` has one more than there are tokens in both parts.
+    line; `body` has one more than there are tokens in both parts; `signatures` stand before the head.
     """
 
     head: tuple[bytes, bytes, bytes, bytes]
     body: tuple[bytes, ...]
+    signatures: tuple[Pinned, ...] = ()
 
 
 def prepare(rendered: Rendered, headers: Headers) -> Prepared:
@@ -81,8 +93,33 @@ def prepare(rendered: Rendered, headers: Headers) -> Prepared:
     return Prepared(_head(rendered.subject, headers, boundary), tuple(map(_stuffed, body)))
 
 
-def compose(prepared: Prepared, address: str, message_id: str, token: str) -> bytes:
+def compose(
+    prepared: Prepared, address: str, message_id: str, token: str, *, signature: bytes = b""
+) -> bytes:
     """Gives one reader's mail as DATA wants it: CRLF, dot-stuffed, without the dot that ends it.
+
+    `signature` are the header lines of all that are pinned. Raises Refused as `fillings` does.
+    """
+    assert bool(signature) is bool(prepared.signatures), "a resend would be other bytes"
+    to, local_part, own_token = fillings(address, message_id, token)
+    before_to, before_id, before_token, rest = prepared.head
+    return b"".join(
+        (
+            signature,
+            before_to,
+            to,
+            before_id,
+            local_part,
+            before_token,
+            own_token,
+            rest,
+            own_token.join(prepared.body),
+        )
+    )
+
+
+def fillings(address: str, message_id: str, token: str) -> tuple[bytes, bytes, bytes]:
+    """Gives what is the reader's as it stands in the mail.
 
     Raises Refused for an address that cannot be mailed, or for what is no Message-ID or token.
     """
@@ -90,21 +127,7 @@ def compose(prepared: Prepared, address: str, message_id: str, token: str) -> by
         raise Refused("A link's token is 43 url-safe characters.")
     if not _MESSAGE_ID.fullmatch(message_id):
         raise Refused("A Message-ID's local part is letters, digits, hyphens and underscores.")
-    to = wire_address(address).encode("ascii")
-    own = token.encode("ascii")
-    before_to, before_id, before_token, rest = prepared.head
-    return b"".join(
-        (
-            before_to,
-            to,
-            before_id,
-            message_id.encode("ascii"),
-            before_token,
-            own,
-            rest,
-            own.join(prepared.body),
-        )
-    )
+    return wire_address(address).encode("ascii"), message_id.encode("ascii"), token.encode("ascii")
 
 
 def eml(wire: bytes) -> bytes:
@@ -113,20 +136,31 @@ def eml(wire: bytes) -> bytes:
 
 
 def pack(prepared: Prepared) -> bytes:
-    """Gives `prepared` as one value for a table: a version, then each segment after its length."""
-    segments = (*prepared.head, *prepared.body)
-    return _PACKED_VERSION + b"".join(_LENGTH.pack(len(segment)) + segment for segment in segments)
+    """Gives `prepared` as one value for a table: a version, then each segment after its length.
+
+    The version is 2 where signatures are pinned; their number and their segments then stand first.
+    """
+    segments = [*prepared.head, *prepared.body]
+    if not prepared.signatures:
+        return _UNSIGNED + _packed(segments)
+    pinned = [part for each in prepared.signatures for part in (each.head, each.key)]
+    return _SIGNED + bytes([len(prepared.signatures)]) + _packed(pinned + segments)
 
 
 def unpack(packed: bytes) -> Prepared:
     """Gives what `pack` was given; raises Refused for bytes that it did not write."""
-    segments = tuple(_segments(packed)) if packed[:1] == _PACKED_VERSION else ()
-    if len(segments) <= _HEAD_SEGMENTS:
+    pinned, segments = 0, list[bytes]()
+    if packed[:1] == _UNSIGNED:
+        segments = list(_segments(packed, 1))
+    elif packed[:1] == _SIGNED and any(packed[1:2]):
+        pinned, segments = 2 * packed[1], list(_segments(packed, 2))
+    if len(segments) - pinned <= _HEAD_SEGMENTS:
         raise Refused(
             "This mail was prepared by another version of alerts: run that one, or render it again."
         )
-    first, second, third, fourth, *body = segments
-    return Prepared((first, second, third, fourth), tuple(body))
+    first, second, third, fourth, *body = segments[pinned:]
+    signatures = map(Pinned, segments[:pinned:2], segments[1:pinned:2])
+    return Prepared((first, second, third, fourth), tuple(body), tuple(signatures))
 
 
 def _head(subject: str, headers: Headers, boundary: str) -> tuple[bytes, bytes, bytes, bytes]:
@@ -189,8 +223,11 @@ def _stuffed(segment: bytes) -> bytes:
     return segment.replace(b"\r\n.", b"\r\n..")
 
 
-def _segments(packed: bytes) -> Iterator[bytes]:
-    position = len(_PACKED_VERSION)
+def _packed(segments: Sequence[bytes]) -> bytes:
+    return b"".join(_LENGTH.pack(len(segment)) + segment for segment in segments)
+
+
+def _segments(packed: bytes, position: int) -> Iterator[bytes]:
     while position < len(packed):
         start = position + _LENGTH.size
         position = start + int.from_bytes(packed[start - _LENGTH.size : start], "big")

@@ -7,7 +7,7 @@ that can only be seen here; whether a value is right is the model's to say.
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,7 @@ def from_environment(model: type[BaseModel], given: Given, environ: Mapping[str,
 
 
 def _take(model: type[BaseModel], given: Given, variable: str, text: str) -> None:
-    names = variable[len(PREFIX) :].lower().split("__")
-    loc: Loc = tuple(int(name) if name.isdecimal() else name for name in names)
+    loc = _loc(model, variable[len(PREFIX) :].lower().split("__"))
     value: object = text
     if secret := _secret_for(model, loc):
         loc = secret
@@ -111,6 +110,16 @@ def _take(model: type[BaseModel], given: Given, variable: str, text: str) -> Non
     if not _put(given.tree, loc, value):
         raise ConfigError(": the items of a list are numbered from 0, and none is left out")
     given.mark(loc, value, variable)
+
+
+def _loc(model: type[BaseModel], names: Sequence[str]) -> Loc:
+    """Reads a variable's name; a number counts the items of a list, and is a name anywhere else."""
+    loc: Loc = ()
+    for name in names:
+        around = shape.find(model, loc)
+        is_index = name.isdecimal() and around is not None and shape.is_list(around.annotation)
+        loc = (*loc, int(name) if is_index else name)
+    return loc
 
 
 def _put(tree: dict[str, Any], loc: Loc, value: object) -> bool:

@@ -14,7 +14,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from alerts.audience.addresses import normalise
-from alerts.errors import Refused
+from alerts.errors import ConfigError, Refused
+from alerts.mail import dkim
 from alerts.settings.secret import SECRET_LENGTH
 from alerts.settings.words import OWN_ERROR, Advice
 
@@ -97,6 +98,15 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _dkim_key(value: SecretStr) -> SecretStr:
+    if pem := value.get_secret_value():
+        try:
+            dkim.load_key(pem.encode())
+        except ConfigError as error:
+            raise PydanticCustomError(OWN_ERROR, "{reason}", {"reason": str(error)}) from None
+    return value
+
+
 def _not_empty(value: object) -> object:
     if value == "":
         raise ValueError("empty")
@@ -133,6 +143,14 @@ Network = Annotated[
 BaseUrl = Annotated[str, AfterValidator(_base_url), Advice(f"{_WEB}, with no slash or query at the end")]
 EmailAddress = Annotated[str, AfterValidator(_address)]
 EmailAddressOrNone = Annotated[str, AfterValidator(_address_or_none)]
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+DomainOrNone = Annotated[
+    str,
+    Field(pattern=rf"^({_LABEL}(\.{_LABEL})+)?$"),
+    AfterValidator(str.lower),
+    Advice('write a domain: "example.org", an international one as "xn--..."'),
+]
+DkimKey = Annotated[SecretStr, AfterValidator(_dkim_key)]
 File = Annotated[
     Path, BeforeValidator(_not_empty), AfterValidator(_anchored), Advice("write a path in quotes")
 ]

@@ -77,6 +77,10 @@ def place(given: Sources, loc: Loc) -> str:
     return f"{origin}: {_dotted(given.tree, loc)}"
 
 
+def _escaped(code: int) -> str:
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - as TOML writes them
+
+
 def did_you_mean(word: str, known: Sequence[str], prefix: str = "") -> str:
     """Ends a sentence about an unknown word with the nearest known one, or with all of a few."""
     if close := difflib.get_close_matches(word, known, n=1):
@@ -87,8 +91,9 @@ def did_you_mean(word: str, known: Sequence[str], prefix: str = "") -> str:
 
 
 def shown(value: object) -> str:
-    """Writes a value as it would stand in the file."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    """Writes a value as it would stand in the file, on one line."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return "".join(letter if letter.isprintable() else _escaped(ord(letter)) for letter in text)
 
 
 def advice(setting: FieldInfo | None) -> str:
@@ -128,10 +133,17 @@ def _unknown(model: type[BaseModel], given: Sources, loc: Loc) -> str:
 
 
 def _line(model: type[BaseModel], given: Sources, loc: Loc, value: object, text: str) -> str:
-    if value is None or isinstance(value, dict | list | BaseModel) or shape.is_secret(shape.find(model, loc)):
+    if value is None or isinstance(value, dict | list | BaseModel) or _may_be_secret(shape.find(model, loc)):
         return f"{place(given, loc)}: {text}"
     written = shown(value).strip('"') if _is_variable(given, loc) else shown(value)
     return f"{place(given, loc)} = {written}: {text}"
+
+
+def _may_be_secret(setting: FieldInfo | None) -> bool:
+    """Whether what stands there is a secret, or may be one that stands a table too high."""
+    inner = shape.table_in(setting.annotation) if setting is not None else None
+    fields = inner.model_fields.values() if inner is not None else ()
+    return shape.is_secret(setting) or any(map(shape.is_secret, fields))
 
 
 def _is_variable(given: Sources, loc: Loc) -> bool:

@@ -1,0 +1,138 @@
+"""What a DKIM signature costs, in one thread and in two, and what dkimpy takes for the same mail.
+
+    .venv/bin/python bench/signing.py
+
+The mail is rendered from an entry by the built-in templates. Each round runs all of it, in turn; a ratio is taken
+within a round, and the median of the rounds is told.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from time import perf_counter, process_time
+
+import dkim as dkimpy
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from alerts.dispatch.compose import site_headers
+from alerts.mail.compose import compose, eml
+from alerts.mail.compose import prepare as prepared
+from alerts.mail.dkim import Signable, Signer, pin, prepare, record, sign
+from alerts.mail.render import AlertView, EntryView, Renderer, SiteView
+
+AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
+SITE = SiteView("Harbour News", "https://news.example", "Harbour News", "alerts@news.example", "", "")
+SENTENCE = "The evening ferry leaves an hour late, and the harbour office says that the gate stays closed. "
+SLICE = 20  # mails that a thread is given at once
+TARGET = 1.5  # two threads : one
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds a mail: by the clock, of the processor, and in two threads."""
+
+    one: float
+    processor: float
+    two: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mails", type=int, default=1_000, help="in each round")
+    parser.add_argument("--rounds", type=int, default=9)
+    sizes = parser.parse_args()
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    ed25519_key = ed25519.Ed25519PrivateKey.generate()
+    signers = {
+        "RSA-2048": (Signer("news.example", "2026a", rsa_key),),
+        "Ed25519": (Signer("news.example", "2026e", ed25519_key),),
+    }
+    signers["both"] = (*signers["RSA-2048"], *signers["Ed25519"])
+    mails = {name: _signable(each) for name, each in signers.items()}
+    readers = [(f"reader{n}@example.org", f"{n:032x}", f"{n:a>43}") for n in range(sizes.mails)]
+    for name, mail in mails.items():
+        _verify(mail, readers[0], signers[name])
+    size = len(_whole(mails["both"], readers[0]))
+    print(f"a mail of {size} bytes, {sizes.rounds} rounds of {sizes.mails}")
+    print("               us a mail   of the processor   bare   two threads : one")
+    text = bytes(1_000)
+    bare: dict[str, Callable[[], object]] = {
+        "RSA-2048": lambda: rsa_key.sign(text, padding.PKCS1v15(), SHA256()),
+        "Ed25519": lambda: ed25519_key.sign(text[:32]),
+    }
+    bare["both"] = lambda: (bare["RSA-2048"](), bare["Ed25519"]())
+    ours = {}
+    with ThreadPoolExecutor(2) as threads:
+        for name, mail in mails.items():
+            rounds = [_round(mail, readers, threads) for _ in range(sizes.rounds)]
+            ours[name] = median(each.processor for each in rounds)
+            gain = median(each.one / each.two for each in rounds)
+            print(
+                f"{name:<12}{median(each.one for each in rounds) * 1e6:12.0f} {ours[name] * 1e6:18.0f}"
+                f" {_processor(bare[name], sizes.mails) * 1e6:6.0f} {gain:19.2f}"
+                + (f" (goal {TARGET})" if name == "RSA-2048" else "")
+            )
+    pem = rsa_key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    message = _whole(_signable(()), readers[0])
+    theirs = _processor(lambda: dkimpy.sign(message, b"2026a", b"news.example", pem), 50)
+    print(f"dkimpy, RSA-2048: {theirs * 1e6:.0f} us, {theirs / ours['RSA-2048']:.0f} times ours")
+
+
+def _signable(signers: Sequence[Signer]) -> Signable:
+    entry = EntryView(
+        title="Harbour gate closed",
+        text=SENTENCE * 30,
+        html=f"<p>{SENTENCE * 3}</p>" * 10,
+        author="Ana Reporter",
+        url="https://news.example/live#17",
+        published_at=AT,
+        is_key_event=True,
+        source="The flood, as it happens",
+    )
+    rendered = Renderer(SITE, ()).render(AlertView((entry,), ("The flood",), "every", "en", AT))
+    return prepare(signers, pin(prepared(rendered, site_headers(SITE, AT)), signers, AT))
+
+
+def _whole(mail: Signable, reader: tuple[str, str, str]) -> bytes:
+    return eml(compose(mail.prepared, *reader, signature=sign(mail, *reader)))
+
+
+def _verify(mail: Signable, reader: tuple[str, str, str], signers: Sequence[Signer]) -> None:
+    """Ends the bench where what it measures would be no signature."""
+    message = _whole(mail, reader)
+    for index, signer in enumerate(signers):
+        text = record(signer).encode()
+        assert dkimpy.DKIM(message).verify(idx=index, dnsfunc=lambda *_, text=text, **__: text)
+
+
+def _round(mail: Signable, readers: Sequence[tuple[str, str, str]], threads: ThreadPoolExecutor) -> Round:
+    slices = [readers[at : at + SLICE] for at in range(0, len(readers), SLICE)]
+
+    def work(part: Sequence[tuple[str, str, str]]) -> None:
+        for reader in part:
+            sign(mail, *reader)
+
+    began, used = perf_counter(), process_time()
+    for part in slices:
+        work(part)
+    one, processor = perf_counter() - began, process_time() - used
+    began = perf_counter()
+    list(threads.map(work, slices))
+    two = perf_counter() - began
+    return Round(one / len(readers), processor / len(readers), two / len(readers))
+
+
+def _processor(work: Callable[[], object], times: int) -> float:
+    used = process_time()
+    for _ in range(times):
+        work()
+    return (process_time() - used) / times
+
+
+if __name__ == "__main__":
+    main()
