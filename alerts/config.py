@@ -137,6 +137,8 @@ class SendingConfig(Section):
     """Readers that are taken in hand at once."""
     parallel: int = Field(default=2, ge=1, le=64)
     """Batches in hand at once."""
+    signing_threads: int = Field(default=2, ge=1, le=64)
+    """Threads that sign mails ahead of the wire; as many as there are cores for it."""
     retry_first: Timeout = timedelta(seconds=10)
     """Try again after this long when a server says "not now"; doubled each time ..."""
     retry_most: Timeout = timedelta(minutes=10)

@@ -293,4 +293,5 @@ def _sending(settings: Config, keys: Keys, worker: str) -> Settings:
         parallel=sending.parallel,
         retry_first=sending.retry_first,
         retry_most=sending.retry_most,
+        signing_threads=sending.signing_threads,
     )

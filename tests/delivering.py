@@ -35,6 +35,7 @@ SETTINGS = Settings(
     parallel=2,
     retry_first=timedelta(milliseconds=50),
     retry_most=timedelta(seconds=1),
+    signing_threads=2,
 )
 
 

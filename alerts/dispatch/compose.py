@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -42,16 +43,17 @@ def site_headers(site: SiteView, released_at: datetime) -> Headers:
     )
 
 
-def sign(prepared: Signable, own: Own) -> bytes:
-    """Gives the signatures of one reader's mail, in any thread; empty where none is pinned."""
-    return dkim.sign(prepared, *own)
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What makes a prepared mail one reader's: what fills its holes, and its signatures."""
+
+    own: Own
+    signature: bytes
 
 
-def stamp(prepared: Signable, own: Own, signature: bytes | None = None) -> bytes:
-    """Gives one reader's mail with what `sign` gave for it; signs here when that was not done ahead."""
-    if signature is None:
-        signature = sign(prepared, own)
-    return compose(prepared.prepared, *own, signature=signature)
+def stamp(prepared: Signable, sealed: Sealed) -> bytes:
+    """Gives one reader's mail."""
+    return compose(prepared.prepared, *sealed.own, signature=sealed.signature)
 
 
 class Composer:
@@ -89,13 +91,32 @@ class Composer:
                 prepared[variant] = self._keep(alert_id, variant, dkim.prepare(self._signers, unpack(packed)))
         return prepared
 
-    def own(self, alert_id: int, opening: Opening) -> Own:
-        """Gives what is one reader's in their mail; Refused when the address cannot stand on the wire."""
-        return Own(
+    def seal(self, alert_id: int, prepared: Signable, opening: Opening) -> Sealed:
+        """Makes and signs what is one reader's, in any thread; always the same for the same delivery.
+
+        Refused when the address cannot stand on the wire; ConfigError when a key that was pinned is gone.
+        """
+        own = Own(
             wire_address(opening.address),
             message_id(self._keys, alert_id, opening.subscriber_id),
             make(self._keys, Purpose.MANAGE, opening.subscriber_id, alert_id, opening.key_id),
         )
+        return Sealed(own, dkim.sign(prepared, *own))
+
+    def seal_all(
+        self, alert_id: int, prepared: Mapping[str, Signable], openings: Sequence[Opening]
+    ) -> list[tuple[Opening, Sealed | Exception]]:
+        """Seals a mail for each opening, in any thread; what went wrong with one stands in its place."""
+        return [
+            (opening, self._sealed_or_why_not(alert_id, prepared[opening.variant], opening))
+            for opening in openings
+        ]
+
+    def _sealed_or_why_not(self, alert_id: int, prepared: Signable, opening: Opening) -> Sealed | Exception:
+        try:
+            return self.seal(alert_id, prepared, opening)
+        except Exception as error:  # noqa: BLE001 - it is told where the chunk is handed over
+            return error
 
     async def _render(self, alert_id: int, variant: str, choice: Choice) -> bytes:
         loaded = await self._db.run(content.load, alert_id)

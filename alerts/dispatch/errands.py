@@ -30,7 +30,8 @@ _SETTLED = {
 class Chunk:
     """What the mails of one chunk share, and the receipts that have come and are not recorded yet."""
 
-    def __init__(self, size: int, sender: bytes, journal: Journal, fence: Fence) -> None:
+    def __init__(self, alert_id: int, size: int, sender: bytes, journal: Journal, fence: Fence) -> None:
+        self.alert_id = alert_id
         self.sender = sender
         self.journal = journal
         self.fence = fence

@@ -15,13 +15,14 @@ from sqlmodel import Session, col, select
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_key_event
-from alerts.dispatch.compose import Composer, Own
+from alerts.dispatch.compose import Composer, Sealed
 from alerts.dispatch.explain import explain
 from alerts.dispatch.journal import Journal
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt
 from alerts.errors import LeaseLost
+from alerts.mail.dkim import Signable
 from alerts.mail.render import Renderer
 from alerts.models import (
     Batch,
@@ -275,14 +276,14 @@ async def test_a_mail_that_cannot_be_stamped_does_not_stop_the_others(
 ) -> None:
     server = await smtp_server()
     _, _, ids = announce(sqlite_db, 3)
-    own = Composer.own
+    seal = Composer.seal
 
-    def fail_for_the_first(self: Composer, alert_id: int, opening: Opening) -> Own:
+    def fail_for_the_first(self: Composer, alert_id: int, prepared: Signable, opening: Opening) -> Sealed:
         if opening.subscriber_id == ids[0]:
             raise KeyError("a token key that was thrown away")
-        return own(self, alert_id, opening)
+        return seal(self, alert_id, prepared, opening)
 
-    monkeypatch.setattr(Composer, "own", fail_for_the_first)
+    monkeypatch.setattr(Composer, "seal", fail_for_the_first)
     async with delivering(sqlite_db, server, tmp_path):
         await server.wait_until(lambda: len(server.accepted) == 2)
         await until(sqlite_db, lambda session: session.get_one(Delivery, (1, ids[0])).attempts > 0)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlmodel import Session, col, select
 
 from alerts.db import Database
-from alerts.dispatch.compose import Composer, sign, stamp
+from alerts.dispatch.compose import Composer, stamp
 from alerts.dispatch.opening import Choice, Opening
 from alerts.errors import ConfigError
 from alerts.mail.dkim import Signer, record
@@ -57,11 +57,10 @@ async def test_a_rotation_changes_no_mail_that_was_prepared_before(sqlite_db: Da
 
     async def stamped(by: Composer) -> bytes:
         prepared = (await by.prepare(1, [opening]))["variant"]
-        own = by.own(1, opening)
-        signature = sign(prepared, own)
-        mail = stamp(prepared, own, signature)
-        assert mail == stamp(prepared, own), "signed here or ahead, it is the same mail"
-        assert mail.startswith(signature)
+        sealed = by.seal(1, prepared, opening)
+        mail = stamp(prepared, sealed)
+        assert mail == stamp(prepared, by.seal(1, prepared, opening)), "signed again, it is the same mail"
+        assert mail.startswith(sealed.signature)
         return mail
 
     first = await stamped(composer(sqlite_db, OLD))
