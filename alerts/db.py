@@ -18,7 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import psycopg
 import sqlalchemy as sa
 import structlog
 from alembic import command
@@ -30,7 +29,7 @@ from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlmodel import Session
+from sqlmodel import AutoString, Session
 
 from alerts.errors import Unavailable
 from alerts.models import Site, SiteFact, table_of
@@ -110,7 +109,7 @@ def wake(session: Session) -> None:
 
 
 def clock(session: Session) -> datetime:
-    """Gives the time that leases are measured by: PostgreSQL's own when this began, so that machines agree; else ours."""
+    """Gives the time that leases are measured by: PostgreSQL's at the BEGIN, so that machines agree; else ours."""
     if _dialect(session) == "postgresql":
         began: datetime = session.connection().info[_BEGAN]
         return began
@@ -139,7 +138,8 @@ class among(sa.sql.functions.FunctionElement[bool]):  # noqa: N801 - it stands i
     type = sa.Boolean()
 
     def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:
-        super().__init__(column, sa.bindparam(name, type_=_Bundle()))
+        is_text = isinstance(column.type, sa.String | AutoString)
+        super().__init__(column, sa.bindparam(name, type_=_Texts() if is_text else _Ids()))
 
     def self_group(self, against: object = None) -> "among":  # noqa: ARG002 - SQLAlchemy's signature
         """Stands for itself: SQLite would be told `IN (...) = 1`, and look through a table for that."""
@@ -150,7 +150,7 @@ class _each_id(sa.sql.functions.FunctionElement[int]):  # noqa: N801 - as above
     inherit_cache = True
 
     def __init__(self, name: str) -> None:
-        super().__init__(sa.bindparam(name, type_=_Bundle()))
+        super().__init__(sa.bindparam(name, type_=_Ids()))
 
 
 def each_id(name: str) -> sa.ColumnElement[int]:
@@ -162,39 +162,41 @@ def each_id(name: str) -> sa.ColumnElement[int]:
     return column
 
 
-class _Bundle(sa.types.TypeDecorator[Collection[Any]]):
-    """Many values as one: their text as an array of PostgreSQL's, or as JSON. Drivers take far longer."""
+class _Ids(sa.types.TypeDecorator[Collection[int]]):
+    """Whole numbers as one value: their text as an array of PostgreSQL's, or as JSON. Drivers take far longer."""
 
     impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        if dialect.name == "postgresql":
-            return f"{{{','.join(map(_array_item, value))}}}"
-        return json.dumps([*value])
+    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> str:
+        text = str([*(value or ())])
+        return f"{{{text[1:-1]}}}" if dialect.name == "postgresql" else text
 
 
-def _array_item(value: int | str) -> str:
-    """An item as PostgreSQL reads it in an array (section 8.15.6 of its manual)."""
-    if isinstance(value, int):
-        return str(value)
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+class _Texts(sa.types.TypeDecorator[Collection[str]]):
+    """Texts as one value, likewise; section 8.15.6 of PostgreSQL's manual has its quoting."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> str:
+        if dialect.name != "postgresql":
+            return json.dumps([*(value or ())])
+        escaped = (each.replace("\\", "\\\\").replace('"', '\\"') for each in value or ())
+        return "{" + ",".join(f'"{each}"' for each in escaped) + "}"
 
 
 @compiles(among, "postgresql")
 def _any_of(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, bundle = element.clauses
-    array = f"CAST({compiler.process(bundle, **options)} AS {column.type.compile(compiler.dialect)}[])"
+    column, values = element.clauses
+    array = f"CAST({compiler.process(values, **options)} AS {column.type.compile(compiler.dialect)}[])"
     return f"{compiler.process(column, **options)} = ANY ({array})"
 
 
 @compiles(among, "sqlite")
 def _in_json(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, bundle = (compiler.process(each, **options) for each in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({bundle}))"  # noqa: S608 - a column and a placeholder
+    column, values = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - a column and a placeholder
 
 
 @compiles(_each_id, "postgresql")
@@ -360,6 +362,8 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _postgres_engine(url: URL, threads: int) -> Engine:
+    import psycopg  # noqa: PLC0415 - one dialect at a time
+
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
@@ -380,7 +384,7 @@ def _postgres_engine(url: URL, threads: int) -> Engine:
     )
 
     @event.listens_for(engine, "checkout")
-    def _check_out(connection: psycopg.Connection, record: ConnectionPoolEntry, _: object) -> None:
+    def _check_out(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
         """Begins at once: this also finds out whether the server is still there, and else another is taken."""
         try:
             _begin_and_ask_the_time(connection, record.info)
@@ -396,7 +400,7 @@ def _postgres_engine(url: URL, threads: int) -> Engine:
     return engine
 
 
-def _begin_and_ask_the_time(connection: psycopg.Connection, info: MutableMapping[Any, Any]) -> None:
+def _begin_and_ask_the_time(connection: Any, info: MutableMapping[Any, Any]) -> None:
     cursor = connection.cursor()
     cursor.execute("BEGIN; SELECT clock_timestamp()", prepare=False)
     cursor.nextset()

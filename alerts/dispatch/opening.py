@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session
@@ -18,7 +19,7 @@ from alerts import db
 from alerts.dispatch import audience
 from alerts.dispatch.audience import Alike
 from alerts.dispatch.eligible import Send, Skip, eligible
-from alerts.dispatch.outbox import BATCH, DELIVERY, IN_SPAN, IS_UNSETTLED, THESE, Lease, renew
+from alerts.dispatch.outbox import BATCH, DELIVERY, IN_SPAN, IS_UNSETTLED, OF_BATCH, THESE, Lease, renew
 from alerts.failpoints import reach
 from alerts.models import DeliveryState
 
@@ -181,11 +182,7 @@ _INSERT = sa.insert(DELIVERY).from_select(
         sa.bindparam("now", type_=DELIVERY.c.at.type),
     ),
 )
-_MOVE = (
-    sa.update(BATCH)
-    .where(BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
-    .values(opened_to=sa.bindparam("to"))
-)
+_MOVE = sa.update(BATCH).where(*OF_BATCH).values(opened_to=sa.bindparam("to"))
 
 
 # --- what comes again ----------------------------------------------------------------------------------
@@ -194,37 +191,41 @@ _MOVE = (
 def _reopen(session: Session, lease: Lease, plan: Plan, now: datetime) -> tuple[Opening, ...]:
     """Opens again what an earlier lease deferred or left in doubt; each row once per lease."""
     values = lease.span.values | {"epoch": lease.epoch, "limit": plan.size}
-    rows = {row.subscriber_id: row for row in session.connection().execute(_UNSETTLED, values)}
-    if not rows:
-        return ()
+    openings: tuple[Opening, ...] = ()
+    while not openings and (rows := session.connection().execute(_UNSETTLED, values).all()):
+        openings = _open_again(session, lease, {row.subscriber_id: row for row in rows}, plan, now)
+    return openings
+
+
+def _open_again(
+    session: Session, lease: Lease, rows: Mapping[int, sa.Row[Any]], plan: Plan, now: datetime
+) -> tuple[Opening, ...]:
     rule = lease.terms.rule
     openings: list[Opening] = []
-    ends: dict[tuple[str, str], list[int]] = defaultdict(list)
-    pins: dict[str, list[int]] = defaultdict(list)
+    ends: dict[tuple[str, str], list[int]] = defaultdict(list)  # by state and reason
+    fresh: dict[str, list[int]] = defaultdict(list)  # by variant
     resends: list[int] = []
     for alike in audience.readers(session, [*rows], rule, lease.terms.after_alert_id):
         verdict = eligible(alike.reader, rule, now)
         if isinstance(verdict, Skip):
-            for subscriber_id, _ in alike.members:
-                ends[_end(verdict, rows[subscriber_id].doubts)].append(subscriber_id)
+            for each, _ in alike.members:
+                ends[_end(verdict, rows[each].doubts)].append(each)
             continue
         choice, variant = _wording(lease, alike, verdict)
-        for subscriber_id, address in alike.members:
-            row = rows[subscriber_id]
+        for each, address in alike.members:
+            row = rows[each]
             if row.doubts:
-                opening = Opening(
-                    subscriber_id, address, choice, row.variant, row.key_id, row.transport, is_resend=True
-                )
-                resends.append(subscriber_id)
+                resends.append(each)
+                pinned = row.variant, row.key_id, row.transport
             else:
-                opening = Opening(subscriber_id, address, choice, variant, plan.key_id, plan.transport)
-                pins[variant].append(subscriber_id)
-            openings.append(opening)
+                fresh[variant].append(each)
+                pinned = variant, plan.key_id, plan.transport
+            openings.append(Opening(each, address, choice, *pinned, is_resend=bool(row.doubts)))
     span = lease.span.values | {"now": now}
     opened = span | {"in_epoch": lease.epoch}
-    pinned = opened | {"by_transport": plan.transport, "with_key": plan.key_id}
+    pins = opened | {"by_transport": plan.transport, "with_key": plan.key_id}
     _update(session, _END, [span | {"ids": i, "as_state": s, "because": r} for (s, r), i in ends.items()])
-    _update(session, _PIN, [pinned | {"ids": ids, "with_variant": each} for each, ids in pins.items()])
+    _update(session, _PIN, [pins | {"ids": ids, "with_variant": each} for each, ids in fresh.items()])
     _update(session, _RESEND, [opened | {"ids": resends}] if resends else [])
     return _in_order(openings)
 

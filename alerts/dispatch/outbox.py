@@ -39,12 +39,13 @@ ALERT_ENTRY = table_of(AlertEntry)
 BATCH = table_of(Batch)
 DELIVERY = table_of(Delivery)
 
+# What statements about one batch bind: `Span.values`, and "ids" where they are about some of its readers.
+OF_BATCH = BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first")
 # Always both ends: a fresh alert id alone has no statistics, and updates by it are quadratic.
 IN_SPAN = (
     DELIVERY.c.alert_id == sa.bindparam("of_alert"),
     DELIVERY.c.subscriber_id.between(sa.bindparam("first"), sa.bindparam("last")),
 )
-# Those of them whose ids are bound to "ids".
 THESE = (*IN_SPAN, db.among(DELIVERY.c.subscriber_id, "ids"))
 
 # Rows that will be tried again.
@@ -78,7 +79,7 @@ class Span:
 
     @property
     def values(self) -> dict[str, object]:
-        """What the statements with `IN_SPAN` bind."""
+        """The span as statements bind it."""
         return {"of_alert": self.alert_id, "first": self.first_id, "last": self.last_id}
 
 
@@ -152,12 +153,7 @@ def _fence(lease: Lease) -> dict[str, object]:
 
 _PROLONG = (
     sa.update(BATCH)
-    .where(
-        BATCH.c.alert_id == sa.bindparam("of_alert"),
-        BATCH.c.first_id == sa.bindparam("first"),
-        BATCH.c.worker == sa.bindparam("of_worker"),
-        BATCH.c.epoch == sa.bindparam("of_epoch"),
-    )
+    .where(*OF_BATCH, BATCH.c.worker == sa.bindparam("of_worker"), BATCH.c.epoch == sa.bindparam("of_epoch"))
     .values(due_at=sa.bindparam("until"))
 )
 _RENEW = _PROLONG.where(BATCH.c.due_at > sa.bindparam("now")).returning(BATCH.c.opened_to)
@@ -185,11 +181,10 @@ def close(session: Session, lease: Lease, now: datetime, first: timedelta, most:
 
 
 _COUNT = sa.select(sa.func.count(), sa.func.count().filter(IS_UNSETTLED)).where(*IN_SPAN)
-_BATCH = (BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
-_WAIT = sa.update(BATCH).where(*_BATCH).values(worker="", due_at=sa.bindparam("until"))
+_WAIT = sa.update(BATCH).where(*OF_BATCH).values(worker="", due_at=sa.bindparam("until"))
 _CLOSE = (
     sa.update(BATCH)
-    .where(*_BATCH)
+    .where(*OF_BATCH)
     .values(worker="", due_at=None, closed_at=sa.bindparam("now"), owed=sa.bindparam("count"))
 )
 _LOCK_ALERT = sa.select(ALERT.c.id).where(ALERT.c.id == sa.bindparam("of_alert")).with_for_update()
@@ -371,7 +366,7 @@ _ADD_BATCH = sa.insert(BATCH).values(
 )
 _TAKE_OVER = (
     sa.update(BATCH)
-    .where(*_BATCH)
+    .where(*OF_BATCH)
     .values(
         worker=sa.bindparam("by_worker"),
         due_at=sa.bindparam("until"),

@@ -20,6 +20,7 @@ from alerts.dispatch.outbox import (
     DELIVERY,
     HELD_DOUBT,
     IN_SPAN,
+    OF_BATCH,
     SECOND_DOUBT,
     THESE,
     Lease,
@@ -116,14 +117,10 @@ _LEASED = (
         BATCH.c.last_id, BATCH.c.worker, BATCH.c.epoch, BATCH.c.tries, ALERT.c.in_doubt, ALERT.c.expires_at
     )
     .join(ALERT, ALERT.c.id == BATCH.c.alert_id)
-    .where(BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
+    .where(*OF_BATCH)
     .with_for_update(of=BATCH)
 )
-_FREE = (
-    sa.update(BATCH)
-    .where(BATCH.c.alert_id == sa.bindparam("of_alert"), BATCH.c.first_id == sa.bindparam("first"))
-    .values(worker="", due_at=sa.bindparam("until"))
-)
+_FREE = sa.update(BATCH).where(*OF_BATCH).values(worker="", due_at=sa.bindparam("until"))
 
 
 def _pause(tries: int) -> timedelta:

@@ -291,6 +291,22 @@ def test_what_was_deferred_comes_again_after_a_growing_wait(db: Database) -> Non
         assert session.get_one(Delivery, (alert, ids[2])).attempts == 2
 
 
+def test_who_left_meanwhile_does_not_end_what_comes_again_for_the_others(db: Database) -> None:
+    with db.begin() as session:
+        topic = a_topic(session)
+        ids = readers(session, 5, topic)
+        an_alert(session, {topic: EVERY})
+        lease = must_claim(session)
+        record(session, lease, open_chunk(session, lease, PLAN, NOW), Settled.DEFERRED)
+        close(session, lease)
+        for reader in ids[:4]:
+            session.get_one(Subscription, (reader, topic)).until = NOW + timedelta(seconds=1)
+        session.flush()
+        lease = must_claim(session, now=NOW + FIRST)
+        (again,) = open_chunk(session, lease, Plan(2, 1, "main"), NOW + FIRST)
+        assert again.subscriber_id == ids[4]
+
+
 def test_each_reader_is_recorded_with_their_own_reply(db: Database) -> None:
     with db.begin() as session:
         topic = a_topic(session)
