@@ -108,9 +108,14 @@ def main() -> None:
         default=40,
         help="for 50 good feeds, alone and beside 20 bad ones; 0 leaves it out",
     )
+    parser.add_argument(
+        "--spread",
+        action="store_true",
+        help="let every process have every core, as on a site, instead of keeping them apart",
+    )
     sizes = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    publishers_core = _split_cores()
+    publishers_core = set[int]() if sizes.spread else _split_cores()
     for name in sizes.database or ("sqlite", "postgres"):
         for feeds in sizes.feeds or (100, 1000):
             asyncio.run(_rounds(name, feeds, sizes.parallel, publishers_core))

@@ -57,8 +57,15 @@ class Publishers:
             for _ in range(600):
                 await response.write(b"<")
                 await asyncio.sleep(1)
-        for start in range(0, len(body := _BAD[number % len(_BAD)] + mark), 65_536):
+        body = _BAD[number % len(_BAD)] or self._flood()
+        for start in range(0, len(body := body + mark), 65_536):
             await response.write(body[start : start + 65_536])
+
+    def _flood(self) -> bytes:
+        """Gives a thousand posts that were never seen."""
+        first = 1_000 * next(self._drawn)
+        items = "".join(_ITEM.format(first + number) for number in range(1_000))
+        return f"<rss version='2.0'><channel>{items}</channel></rss>".encode()
 
     async def set_mode(self, request: web.Request) -> web.Response:
         self.mode = await request.text()
@@ -95,6 +102,7 @@ def _bad() -> list[bytes]:
         b"<!--" * 500_000,
         b"<html><script type='application/ld+json'>" + json.dumps([{"@graph": []}] * 200_000).encode(),
         b"<rss><channel><item><description>" + b"&lt;b " * 600_000,
+        b"",  # a flood
     ]
 
 
