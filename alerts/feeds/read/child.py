@@ -1,6 +1,6 @@
 """The program of a process that reads documents: one after the other, from one pipe to another, with few rights.
 
-    python -m alerts.feeds.read.child PARENT MEMORY NICENESS
+    python -m alerts.feeds.read.child PARENT MEMORY
 
 It is started by `reader_process`, and ends with its parent or its input. What is beyond a limit ends it at once:
 the kernel does so for time and memory, so that no library's loop can hold it up.
@@ -34,9 +34,9 @@ _LOOK = 0.05  # seconds
 
 
 def main() -> None:
-    parent, memory, niceness = (int(word) for word in sys.argv[1:])
+    parent, memory = (int(word) for word in sys.argv[1:])
     _die_with(parent)
-    _take_few_rights(niceness)
+    _take_few_rights()
     _limit_memory(memory)
     documents, answers = _pipes()
     start = _peak()
@@ -87,12 +87,11 @@ def _die_with(parent: int) -> None:
         sys.exit()
 
 
-def _take_few_rights(niceness: int) -> None:
+def _take_few_rights() -> None:
     """Leaves the process what reading takes: no child, no file to write, no core of what it read."""
     # A service manager signals the whole group at a stop: the daemon says when its readers end.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    os.nice(niceness)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _FILES)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -72,7 +73,7 @@ class ReaderProcess:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
-                *(str(number) for number in (os.getpid(), memory, niceness)),
+                *(str(number) for number in (os.getpid(), memory)),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,  # it would quote documents
@@ -84,6 +85,7 @@ class ReaderProcess:
             )
         except OSError as error:
             raise Unavailable(f"No process can be started to read feeds: {error.strerror}.") from error
+        _make_nice(process.pid, niceness)
         started = cls(process)
         try:
             async with asyncio.timeout(_START):
@@ -92,7 +94,7 @@ class ReaderProcess:
             await started.kill()
             raise Unavailable(
                 f"The process that reads feeds ended at its start (code {process.returncode}): "
-                f"run `{' '.join(command)} {os.getppid()} {memory} 0` by hand to see why."
+                f"run `{' '.join(command)} {os.getppid()} {memory}` by hand to see why."
             ) from error
         except BaseException:
             await started.kill()
@@ -169,6 +171,13 @@ class ReaderProcess:
         if length > frames.LONGEST:
             raise frames.Garbled("a frame out of bounds")
         return await self._answers.readexactly(length)
+
+
+def _make_nice(pid: int, niceness: int) -> None:
+    """Gives a process less claim on the processor than we have: from here, as its start is work, too."""
+    with suppress(ProcessLookupError):  # it has ended, and what is asked of it next says so
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, pid, ours + niceness)
 
 
 def _no_feed(head: frames.Head) -> NotAFeed:
