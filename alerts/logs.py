@@ -41,8 +41,6 @@ def configure(*, is_json: bool, stream: TextIO | None = None) -> None:
     # It warns, with times in the text, of each tick that finds the one before still at work: on a busy site
     # that is several a second, and each is made up for by the next.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    # It warns when a tick takes longer than its interval and the next is left out: as it should be.
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def without_addresses(

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from alerts.dispatch.compose import site_headers
-from alerts.mail.compose import compose, eml
+from alerts.mail.compose import Fillings, compose, eml, fillings
 from alerts.mail.compose import prepare as prepared
 from alerts.mail.dkim import Signable, Signer, pin, prepare, record, sign
 from alerts.mail.render import AlertView, EntryView, Renderer, SiteView
@@ -59,7 +59,7 @@ def main() -> None:
     }
     signers["both"] = (*signers["RSA-2048"], *signers["Ed25519"])
     mails = {name: _signable(each) for name, each in signers.items()}
-    readers = [(f"reader{n}@example.org", f"{n:032x}", f"{n:a>43}") for n in range(sizes.mails)]
+    readers = [fillings(f"reader{n}@example.org", f"{n:032x}", f"{n:a>43}") for n in range(sizes.mails)]
     for name, mail in mails.items():
         _verify(mail, readers[0], signers[name])
     size = len(_whole(mails["both"], readers[0]))
@@ -106,11 +106,11 @@ def _signable(signers: Sequence[Signer]) -> Signable:
     return prepare(signers, pin(prepared(rendered, site_headers(SITE, AT)), signers, AT))
 
 
-def _whole(mail: Signable, reader: tuple[str, str, str]) -> bytes:
-    return eml(compose(mail.prepared, *reader, signature=sign(mail, *reader)))
+def _whole(mail: Signable, reader: Fillings) -> bytes:
+    return eml(compose(mail.prepared, reader, signature=sign(mail, reader)))
 
 
-def _verify(mail: Signable, reader: tuple[str, str, str], signers: Sequence[Signer]) -> None:
+def _verify(mail: Signable, reader: Fillings, signers: Sequence[Signer]) -> None:
     """Ends the bench where what it measures would be no signature."""
     message = _whole(mail, reader)
     for index, signer in enumerate(signers):
@@ -118,12 +118,12 @@ def _verify(mail: Signable, reader: tuple[str, str, str], signers: Sequence[Sign
         assert dkimpy.DKIM(message).verify(idx=index, dnsfunc=lambda *_, text=text, **__: text)
 
 
-def _round(mail: Signable, readers: Sequence[tuple[str, str, str]], threads: ThreadPoolExecutor) -> Round:
+def _round(mail: Signable, readers: Sequence[Fillings], threads: ThreadPoolExecutor) -> Round:
     slices = [readers[at : at + SLICE] for at in range(0, len(readers), SLICE)]
 
-    def work(part: Sequence[tuple[str, str, str]]) -> None:
+    def work(part: Sequence[Fillings]) -> None:
         for reader in part:
-            sign(mail, *reader)
+            sign(mail, reader)
 
     began, used = perf_counter(), process_time()
     for part in slices:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from alerts.db import Database, upgrade
 from fakes import postfix, postgres
@@ -15,6 +16,14 @@ from fakes.smtp import ConformingServer, Manners, ScriptedServer, StartSmtp
 from fakes.tls import Certificates
 
 PRACTICE_DATA = Path(__file__).resolve().parents[1] / "../shared/corpora"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> None:
+    """structlog draws tracebacks that take half a second each, in the event loop under test."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    before = structlog.get_config()["processors"]
+    structlog.configure(processors=[*before[:-1], renderer])
 
 
 @pytest.fixture(scope="session")

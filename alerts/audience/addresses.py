@@ -20,7 +20,7 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A valid address: `address` as it goes on the wire, in ASCII; `key` the same for all its spellings."""
+    """A valid address: `address` as it goes on the wire, its domain in ASCII; `key` the same for all its spellings."""
 
     address: str
     key: str
@@ -29,12 +29,12 @@ class Address:
 def normalise(address: str) -> Address:
     """Gives the address in its two forms, or raises Refused with a reason that does not repeat the address.
 
-    Names before the @-sign are ASCII: others need SMTPUTF8 on every hop, and we do not speak it. Domains may
-    be in any script and become A-labels. The key folds case on both sides: no mail system in use tells
-    `Ann@` from `ann@`, and a reader who types either is the same reader.
+    Domains may be in any script and become A-labels. So may names: those beyond ASCII reach a reader if the
+    relay offers SMTPUTF8, and are refused for good if it does not. The key folds case on both sides: no mail
+    system in use tells `Ann@` from `ann@`, and a reader who types either is the same reader.
     """
     try:
-        valid = validate_email(address.strip(), check_deliverability=False, strict=True, allow_smtputf8=False)
+        valid = validate_email(address.strip(), check_deliverability=False, strict=True)
     except EmailNotValidError as error:
         raise Refused(_reason(error)) from None
     wire = f"{valid.local_part}@{valid.ascii_domain}"

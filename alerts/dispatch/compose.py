@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -14,20 +13,11 @@ from alerts.dispatch import content
 from alerts.dispatch.opening import Choice, Opening
 from alerts.failpoints import reach
 from alerts.mail import dkim
-from alerts.mail.compose import Headers, compose, pack, prepare, unpack
+from alerts.mail.compose import Fillings, Headers, compose, fillings, pack, prepare, unpack
 from alerts.mail.dkim import Signable, Signer
-from alerts.mail.headers import wire_address
 from alerts.mail.render import Rendered, Renderer, SiteView
 
 _CACHED_VARIANTS = 64
-
-
-class Own(NamedTuple):
-    """What fills a prepared mail's holes for one reader."""
-
-    to: str
-    message_id: str
-    token: str
 
 
 def site_headers(site: SiteView, released_at: datetime) -> Headers:
@@ -47,13 +37,13 @@ def site_headers(site: SiteView, released_at: datetime) -> Headers:
 class Sealed:
     """What makes a prepared mail one reader's: what fills its holes, and its signatures."""
 
-    own: Own
+    own: Fillings
     signature: bytes
 
 
 def stamp(prepared: Signable, sealed: Sealed) -> bytes:
     """Gives one reader's mail."""
-    return compose(prepared.prepared, *sealed.own, signature=sealed.signature)
+    return compose(prepared.prepared, sealed.own, signature=sealed.signature)
 
 
 class Composer:
@@ -96,12 +86,12 @@ class Composer:
 
         Refused when the address cannot stand on the wire; ConfigError when a key that was pinned is gone.
         """
-        own = Own(
-            wire_address(opening.address),
+        own = fillings(
+            opening.address,
             message_id(self._keys, alert_id, opening.subscriber_id),
             make(self._keys, Purpose.MANAGE, opening.subscriber_id, alert_id, opening.key_id),
         )
-        return Sealed(own, dkim.sign(prepared, *own))
+        return Sealed(own, dkim.sign(prepared, own))
 
     def seal_all(
         self, alert_id: int, prepared: Mapping[str, Signable], openings: Sequence[Opening]

@@ -43,6 +43,7 @@ log = structlog.get_logger()
 
 _POLL_SECONDS = 1.0  # behind every wake-up
 _DIGEST_EVERY = 5  # one claim in five prefers digests, so that a loud day cannot starve them
+_AGAIN_EVERY = 4  # one claim in four prefers what comes again, which else waits behind a lane's fresh alerts
 _FIRST_CHUNK = 10
 _PART = 16  # mails that one thread signs in one go: some milliseconds of work
 
@@ -125,7 +126,8 @@ class Deliverer:
     async def _claim(self) -> Lease | None:
         self._claims += 1
         prefer = Lane.DIGEST if self._claims % _DIGEST_EVERY == 0 else None
-        lease = await self._db.run(_claim, self._settings, prefer, self._journals.in_hand())
+        fresh_first = self._claims % _AGAIN_EVERY != 0
+        lease = await self._db.run(_claim, self._settings, prefer, fresh_first, self._journals.in_hand())
         reach("claim.committed")
         return lease
 
@@ -296,7 +298,11 @@ def _report(lease: Lease, group: Sequence[Receipt]) -> None:
 
 
 def _claim(
-    session: Session, settings: Settings, prefer: Lane | None, in_hand: Collection[tuple[int, int]]
+    session: Session,
+    settings: Settings,
+    prefer: Lane | None,
+    fresh_first: bool,
+    in_hand: Collection[tuple[int, int]],
 ) -> Lease | None:
     return outbox.claim(
         session,
@@ -306,6 +312,7 @@ def _claim(
         now=clock(session),
         prefer=prefer,
         but_not=in_hand,
+        fresh_first=fresh_first,
     )
 
 

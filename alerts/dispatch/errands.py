@@ -81,9 +81,11 @@ class Errand:
 
     __slots__ = ("_chunk", "_content", "_opening", "recipient", "sender", "tries")
 
-    def __init__(self, chunk: Chunk, opening: Opening, recipient: str, content: Callable[[], bytes]) -> None:
+    def __init__(
+        self, chunk: Chunk, opening: Opening, recipient: bytes, content: Callable[[], bytes]
+    ) -> None:
         self.sender = chunk.sender
-        self.recipient = recipient.encode("ascii")
+        self.recipient = recipient
         self.tries = 0
         self._chunk = chunk
         self._opening = opening

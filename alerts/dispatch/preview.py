@@ -13,7 +13,7 @@ from alerts.dispatch.opening import Choice
 from alerts.errors import NotFound
 from alerts.feeds.store.grouping import other_sources
 from alerts.mail import dkim
-from alerts.mail.compose import compose, eml, prepare
+from alerts.mail.compose import compose, eml, fillings, prepare
 from alerts.mail.dkim import Signer
 from alerts.mail.render import Renderer, SiteView
 from alerts.models import Entry, EntryRevision, Feed, Frequency, Topic
@@ -47,8 +47,8 @@ def preview(
     content, choice = _content(session, entry_id, now)
     rendered = renderer.render(content.view(choice))
     prepared = dkim.pin(prepare(rendered, site_headers(site, now)), signers, now)
-    own = (_NOBODY, "preview", _NO_TOKEN)
-    wire = compose(prepared, *own, signature=dkim.sign(dkim.prepare(signers, prepared), *own))
+    own = fillings(_NOBODY, "preview", _NO_TOKEN)
+    wire = compose(prepared, own, signature=dkim.sign(dkim.prepare(signers, prepared), own))
     return Preview(
         eml(wire),
         rendered.subject,

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
+from typing import NamedTuple
 
 from alerts.errors import ConfigError, Refused
 from alerts.mail.headers import (
@@ -20,6 +21,7 @@ from alerts.mail.headers import (
     date_line,
     list_id_line,
     mailbox_line,
+    reader_address,
     text_line,
     verbatim_line,
     wire_address,
@@ -72,6 +74,14 @@ class Prepared:
     signatures: tuple[Pinned, ...] = ()
 
 
+class Fillings(NamedTuple):
+    """What fills a prepared mail's holes for one reader; `fillings` makes it."""
+
+    to: bytes
+    message_id: bytes
+    token: bytes
+
+
 def prepare(rendered: Rendered, headers: Headers) -> Prepared:
     """Gives the segments that all readers of one variant share.
 
@@ -93,33 +103,8 @@ def prepare(rendered: Rendered, headers: Headers) -> Prepared:
     return Prepared(_head(rendered.subject, headers, boundary), tuple(map(_stuffed, body)))
 
 
-def compose(
-    prepared: Prepared, address: str, message_id: str, token: str, *, signature: bytes = b""
-) -> bytes:
-    """Gives one reader's mail as DATA wants it: CRLF, dot-stuffed, without the dot that ends it.
-
-    `signature` are the header lines of all that are pinned. Raises Refused as `fillings` does.
-    """
-    assert bool(signature) is bool(prepared.signatures), "a resend would be other bytes"
-    to, local_part, own_token = fillings(address, message_id, token)
-    before_to, before_id, before_token, rest = prepared.head
-    return b"".join(
-        (
-            signature,
-            before_to,
-            to,
-            before_id,
-            local_part,
-            before_token,
-            own_token,
-            rest,
-            own_token.join(prepared.body),
-        )
-    )
-
-
-def fillings(address: str, message_id: str, token: str) -> tuple[bytes, bytes, bytes]:
-    """Gives what is the reader's as it stands in the mail.
+def fillings(address: str, message_id: str, token: str) -> Fillings:
+    """Gives what is one reader's, checked once, as it stands in the mail.
 
     Raises Refused for an address that cannot be mailed, or for what is no Message-ID or token.
     """
@@ -127,7 +112,29 @@ def fillings(address: str, message_id: str, token: str) -> tuple[bytes, bytes, b
         raise Refused("A link's token is 43 url-safe characters.")
     if not _MESSAGE_ID.fullmatch(message_id):
         raise Refused("A Message-ID's local part is letters, digits, hyphens and underscores.")
-    return wire_address(address).encode("ascii"), message_id.encode("ascii"), token.encode("ascii")
+    return Fillings(reader_address(address).encode(), message_id.encode("ascii"), token.encode("ascii"))
+
+
+def compose(prepared: Prepared, own: Fillings, *, signature: bytes = b"") -> bytes:
+    """Gives one reader's mail as DATA wants it: CRLF, dot-stuffed, without the dot that ends it.
+
+    `signature` are the header lines of all that are pinned.
+    """
+    assert bool(signature) is bool(prepared.signatures), "a resend would be other bytes"
+    before_to, before_id, before_token, rest = prepared.head
+    return b"".join(
+        (
+            signature,
+            before_to,
+            own.to,
+            before_id,
+            own.message_id,
+            before_token,
+            own.token,
+            rest,
+            own.token.join(prepared.body),
+        )
+    )
 
 
 def eml(wire: bytes) -> bytes:

@@ -25,6 +25,9 @@ _GO_AHEAD = 354
 _CLOSING = 421
 _BAD_SEQUENCE = 503
 
+# What a server that does not offer it would say (RFC 6531, 3.5); without it the name cannot be written.
+_NO_UTF8 = Replied("RCPT", 553, "5.6.7 the relay offers no SMTPUTF8")
+
 # What the next reply is about; "" while nothing is under way.
 _Awaited = Stage | Literal["", "RSET", "empty"]
 
@@ -67,6 +70,7 @@ class Dialogue(asyncio.BufferedProtocol):
         desk: Desk,
         *,
         is_pipelined: bool,
+        takes_utf8: bool,
         reply_timeout: float,
         final_timeout: float,
     ) -> None:
@@ -74,6 +78,7 @@ class Dialogue(asyncio.BufferedProtocol):
         self._transport = transport
         self._desk = desk
         self._is_pipelined = is_pipelined
+        self._takes_utf8 = takes_utf8
         self._reply_timeout = reply_timeout
         self._final_timeout = final_timeout
         self._room = memoryview(bytearray(_READ_BYTES))  # asyncio's TLS slices it, and must not get a copy
@@ -344,13 +349,15 @@ class Dialogue(asyncio.BufferedProtocol):
             except Exception as error:  # noqa: BLE001 - whatever the fence says, this one is not written
                 self._desk.tell(mail, Unsent(type(error).__name__))
             else:
-                return mail
+                if self._takes_utf8 or mail.recipient.isascii():
+                    return mail
+                self._desk.tell(mail, _NO_UTF8)
         return None
 
     def _write_mail(self) -> None:
         mail = self._mail_asked()
         mail.check()
-        self._transport.write(b"MAIL FROM:<%b>\r\n" % mail.sender)
+        self._transport.write(_mail_line(mail))
 
     def _write_rcpt(self) -> None:
         mail = self._mail_asked()
@@ -439,4 +446,10 @@ def _is_smooth(lines: list[bytes]) -> bool:
 
 
 def _envelope(mail: Mail) -> bytes:
-    return b"MAIL FROM:<%b>\r\nRCPT TO:<%b>\r\nDATA\r\n" % (mail.sender, mail.recipient)
+    return b"%bRCPT TO:<%b>\r\nDATA\r\n" % (_mail_line(mail), mail.recipient)
+
+
+def _mail_line(mail: Mail) -> bytes:
+    if mail.recipient.isascii():
+        return b"MAIL FROM:<%b>\r\n" % mail.sender
+    return b"MAIL FROM:<%b> BODY=8BITMIME SMTPUTF8\r\n" % mail.sender  # RFC 6531, 3.4: To says it, too

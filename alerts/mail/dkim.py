@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from alerts.errors import ConfigError
-from alerts.mail.compose import Pinned, Prepared, eml, fillings
+from alerts.mail.compose import Fillings, Pinned, Prepared, eml
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -166,22 +166,21 @@ def prepare(signers: Sequence[Signer], prepared: Prepared) -> Signable:
     )
 
 
-def sign(signable: Signable, address: str, message_id: str, token: str) -> bytes:
+def sign(signable: Signable, own: Fillings) -> bytes:
     """Gives a reader's DKIM-Signature headers, which belong before the head; none where none is pinned.
 
-    The same arguments always give the same bytes. Raises Refused where composing does.
+    The same arguments always give the same bytes.
     """
     if not signable.signatures:
         return b""
-    to, local_part, own_token = fillings(address, message_id, token)
     digest = signable.body.copy()
     for piece in signable.rest:
-        digest.update(own_token)
+        digest.update(own.token)
         digest.update(piece)
     body_hash = b64encode(digest.digest())
     lines = b""
     for each in signable.signatures:
-        covered = each.covered.replace(_TO, to).replace(_ID, local_part).replace(_TOKEN, own_token)
+        covered = each.covered.replace(_TO, own.to).replace(_ID, own.message_id).replace(_TOKEN, own.token)
         signature = b64encode(_signed(each.key, b"%b%b; b=" % (covered, body_hash)))
         folded = b"\r\n ".join(
             signature[at : at + _SIGNATURE_LINE] for at in range(0, len(signature), _SIGNATURE_LINE)

@@ -34,19 +34,31 @@ _ADDRESS = re.compile(
 _PHRASE_SAFE = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"
 )  # RFC 2047, 5 (3)
+_NAME_OCTETS = 64  # RFC 5321, 4.5.3.1.1, in UTF-8 (RFC 6531, 3.3)
+_NO_ADDRESS = "This is not an address that mail can be sent to: write it as name@example.org."
 _VERBATIM = re.compile(r"[!-~]+(?: [!-~]+)*")
 
 
 def wire_address(address: str) -> str:
-    """Gives `address` as To and RCPT write it: ASCII, an international domain as A-labels.
+    """Gives `address` as any SMTP server can be given it: ASCII, an international domain as A-labels.
 
-    Raises Refused, without naming it, for what no plain SMTP server can be given: a local part beyond ASCII,
-    or anything that is not one bare address.
+    Raises Refused, without naming it, for a name beyond ASCII, or anything that is not one bare address.
+    """
+    written = reader_address(address)
+    if not written.isascii():
+        raise Refused("This address has a name beyond ASCII, which not every server can be given.")
+    return written
+
+
+def reader_address(address: str) -> str:
+    """Gives `address` as To and RCPT write it: ASCII but for a name that is not (RFC 6531), domains as A-labels.
+
+    Raises Refused, without naming it, for anything that is not one bare address.
     """
     if not address.isascii():
-        address = _with_a_labels(address)
+        return _international(address)
     if not _ADDRESS.fullmatch(address):
-        raise Refused("This is not an address that mail can be sent to: write it as name@example.org.")
+        raise Refused(_NO_ADDRESS)
     return address
 
 
@@ -80,18 +92,15 @@ def verbatim_line(name: str, value: str) -> bytes:
     return f"{line}\r\n".encode("ascii")
 
 
-def _with_a_labels(address: str) -> str:
+def _international(address: str) -> str:
     try:
-        ascii_form = validate_email(
-            address, check_deliverability=False, strict=True, globally_deliverable=False
-        ).ascii_email
+        valid = validate_email(address, check_deliverability=False, strict=True, globally_deliverable=False)
     except EmailNotValidError:
-        ascii_form = None
-    if ascii_form is None:
-        raise Refused(
-            "This address has a name beyond ASCII; mailing it needs SMTPUTF8, which we do not speak."
-        )
-    return ascii_form
+        raise Refused(_NO_ADDRESS) from None
+    written = f"{valid.local_part}@{valid.ascii_domain}"
+    if "=?" in written or not written.isprintable() or len(valid.local_part.encode()) > _NAME_OCTETS:
+        raise Refused(_NO_ADDRESS)
+    return written
 
 
 def _words(text: str) -> list[str]:

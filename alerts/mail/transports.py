@@ -158,6 +158,7 @@ class Transport:
             cast("asyncio.Transport", client.transport),
             self,
             is_pipelined=client.supports_extension("pipelining"),
+            takes_utf8=client.supports_extension("smtputf8"),
             reply_timeout=self.server.reply_timeout.total_seconds(),
             final_timeout=self.server.final_timeout.total_seconds(),
         )

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.errors import ConfigError, Refused
-from alerts.mail.compose import Headers, Pinned, Prepared, compose, eml, pack, unpack
+from alerts.errors import ConfigError
+from alerts.mail.compose import Fillings, Headers, Pinned, Prepared, compose, eml, fillings, pack, unpack
 from alerts.mail.compose import prepare as made
 from alerts.mail.dkim import (
     Signable,
@@ -52,7 +52,7 @@ RENDERED = Rendered(
     f"<a href='/u/{HOLE}'>x</a>\n<p>{'long ' * 40}</p>\n.\n\n",
     HOLE,
 )
-READER = ("reader@example.org", "0123abcd", TOKEN)
+READER = fillings("reader@example.org", "0123abcd", TOKEN)
 RSA = Signer("riverton.example", "2026a", rsa.generate_private_key(public_exponent=65537, key_size=2048))
 ED25519 = Signer("riverton.example", "2026e", ed25519.Ed25519PrivateKey.generate())
 BOTH = (RSA, ED25519)
@@ -73,7 +73,9 @@ OVERSIGNED = [
 SIGNED = [*OVERSIGNED, "List-Id", "Auto-Submitted", "Feedback-ID"]
 
 contents = st.lists(hostile, min_size=1, max_size=3).map(HOLE.join)
-addresses = st.sampled_from(["reader@example.org", "a.b+c@mail.example.co.uk", "ana@bücher.example"])
+addresses = st.sampled_from(
+    ["reader@example.org", "a.b+c@mail.example.co.uk", "ana@bücher.example", "jérôme@example.org"]
+)
 tokens = st.text("ABCXYZabcxyz019-_", min_size=43, max_size=43)
 
 
@@ -83,11 +85,11 @@ def signable(
     return prepare(signers, pin(made(rendered, headers), signers, headers.date))
 
 
-def wire(of: Signable, reader: tuple[str, str, str] = READER) -> bytes:
-    return compose(of.prepared, *reader, signature=sign(of, *reader))
+def wire(of: Signable, reader: Fillings = READER) -> bytes:
+    return compose(of.prepared, reader, signature=sign(of, reader))
 
 
-def mail(of: Signable, reader: tuple[str, str, str] = READER) -> bytes:
+def mail(of: Signable, reader: Fillings = READER) -> bytes:
     """A whole mail as a verifier gets it."""
     return eml(wire(of, reader))
 
@@ -128,7 +130,7 @@ def test_whatever_a_feed_says_dkimpy_verifies_both_signatures(
     subject: str, text: str, html: str, address: str, token: str
 ) -> None:
     of = signable(rendered=Rendered(subject, text, html, HOLE))
-    assert dkimpy_holds(mail(of, (address, "0123abcd", token))) == [True, True]
+    assert dkimpy_holds(mail(of, fillings(address, "0123abcd", token))) == [True, True]
 
 
 def test_whatever_a_feed_says_opendkim_verifies_it(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_whatever_a_feed_says_opendkim_verifies_it(tmp_path: Path) -> None:
     @given(hostile, contents, contents, addresses, tokens)
     def write(subject: str, text: str, html: str, address: str, token: str) -> None:
         rendered = Rendered(subject, text, html, HOLE)
-        messages.extend(mail(signable((each,), rendered), (address, "id", token)) for each in BOTH)
+        messages.extend(mail(signable((each,), rendered), fillings(address, "id", token)) for each in BOTH)
 
     write()
     assert len(messages) >= 100
@@ -212,7 +214,7 @@ def test_pieces_are_canonical_as_the_whole_mail_is(
     body = [b"-" + first, *more, b"end\r\n\r\n"]
     stuffed = tuple(each.replace(b"\r\n.", b"\r\n..") for each in body)
     of = prepare((ED25519,), pin(Prepared(head, stuffed), (ED25519,), AT))
-    message = mail(of, ("reader@example.org", "0123abcd", token))
+    message = mail(of, fillings("reader@example.org", "0123abcd", token))
     assert message.endswith(token.encode().join(body))
     assert holds_plainly(message)
 
@@ -248,7 +250,7 @@ def single_blanks(text: str) -> str:
 
 
 def test_what_a_signature_says() -> None:
-    signature = sign(signable((RSA,)), *READER).decode("ascii")
+    signature = sign(signable((RSA,)), READER).decode("ascii")
     assert signature.startswith(
         "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;\r\n"
         " d=riverton.example;\r\n"
@@ -269,20 +271,22 @@ def test_what_a_signature_says() -> None:
 
 def test_the_signatures_stand_before_the_head_and_change_nothing_else() -> None:
     plain, signed = signable(()), signable()
-    assert sign(plain, *READER) == b""
-    assert wire(signed) == sign(signed, *READER) + wire(plain)
-    assert sign(signed, *READER) == sign(signable((RSA,)), *READER) + sign(signable((ED25519,)), *READER)
+    assert sign(plain, READER) == b""
+    assert wire(signed) == sign(signed, READER) + wire(plain)
+    assert sign(signed, READER) == sign(signable((RSA,)), READER) + sign(signable((ED25519,)), READER)
 
 
 def test_threads_and_repeats_give_the_same_bytes() -> None:
     of = signable()
-    readers = [(f"reader{number}@example.org", f"id-{number}", f"{number:a>43}") for number in range(40)]
-    alone = [sign(of, *each) for each in readers]
+    readers = [
+        fillings(f"reader{number}@example.org", f"id-{number}", f"{number:a>43}") for number in range(40)
+    ]
+    alone = [sign(of, each) for each in readers]
     assert len(set(alone)) == len(readers)
     with ThreadPoolExecutor(8) as threads:
         for _ in range(3):
-            assert list(threads.map(lambda each: sign(of, *each), readers)) == alone
-    assert [sign(signable(), *each) for each in readers] == alone
+            assert list(threads.map(lambda each: sign(of, each), readers)) == alone
+    assert [sign(signable(), each) for each in readers] == alone
 
 
 def test_a_resend_is_signed_as_at_first_whatever_the_configuration_says_now() -> None:
@@ -308,27 +312,14 @@ def test_a_resend_without_its_key_is_not_made(configured: tuple[Signer, ...]) ->
     with pytest.raises(ConfigError, match=r"DKIM key 2026a, .* put the earlier key back"):
         prepare(configured, unpack(stored))
     with pytest.raises(AssertionError):
-        compose(unpack(stored), *READER)
+        compose(unpack(stored), READER)
 
 
 def test_mails_that_were_stored_before_there_were_signatures_stay_unsigned() -> None:
     prepared = made(RENDERED, HEADERS)
     assert pack(prepared)[:1] == b"\x01"
     of = prepare(BOTH, unpack(pack(prepared)))
-    assert wire(of) == compose(prepared, *READER)
-
-
-@pytest.mark.parametrize(
-    "reader",
-    [
-        ("a@example.org\r\nBcc: b@example.org", "id", TOKEN),
-        ("a@example.org", "a b", TOKEN),
-        (*READER[:2], ""),
-    ],
-)
-def test_what_cannot_be_composed_is_not_signed(reader: tuple[str, str, str]) -> None:
-    with pytest.raises(Refused):
-        sign(signable(), *reader)
+    assert wire(of) == compose(prepared, READER)
 
 
 def test_records_are_what_verifiers_look_up() -> None:

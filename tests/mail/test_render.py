@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from alerts.errors import ConfigError
-from alerts.mail.compose import Headers, compose, pack, prepare
+from alerts.mail.compose import Headers, compose, fillings, pack, prepare
 from alerts.mail.render import AlertView, EntryView, Rendered, Renderer, ShownEntry, SiteView
 from hostile import FRAGMENTS, hostile
 
@@ -82,7 +82,7 @@ def elements(html: str) -> Iterator[LexborNode]:
 
 
 def wire(rendered: Rendered) -> bytes:
-    return compose(prepare(rendered, HEADERS), "reader@example.org", "id", "t" * 43)
+    return compose(prepare(rendered, HEADERS), fillings("reader@example.org", "id", "t" * 43))
 
 
 def test_a_mail_names_at_most_three_others_who_reported_it() -> None:
