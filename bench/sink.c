@@ -62,10 +62,10 @@ struct held {
 static struct connection *connections[MOST_CONNECTIONS];
 static struct held **heap;
 static size_t heap_length, heap_size;
-static uint64_t hold, work, relay_free, now, sequence, opened, every = 1;
+static uint64_t hold, work, relay_free, now, sequence, numbers, every = 1;
 static bool is_shared, is_pipelining = true;
 static FILE *log_file, *keep_file;
-static uint64_t mails, bytes, groups, first_at, last_at, seen;
+static uint64_t mails, bytes, groups, opened, first_at, last_at, seen;
 static char buffer[ROOM + READ_SIZE];
 static char out[OUT_SIZE];
 static size_t out_length;
@@ -319,7 +319,8 @@ static void greet(int listener) {
         struct connection *connection = calloc(1, sizeof *connection);
         if (!connection) die("calloc");
         connection->fd = fd;
-        connection->number = ++opened;
+        connection->number = ++numbers;
+        opened++;
         connections[fd] = connection;
         struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);

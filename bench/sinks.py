@@ -1,6 +1,7 @@
 """Where the mails of the bench go: our lean sink, Postfix's smtp-sink, and aiosmtpd to compare each byte."""
 
 import json
+import os
 import re
 import select
 import socket
@@ -119,7 +120,8 @@ class SmtpSink:
 def smtp_sink(program: Path, on: frozenset[int]) -> Iterator[SmtpSink]:
     port = free_port()
     with tempfile.NamedTemporaryFile(prefix="alerts-sink-") as said:
-        command = [program, "-c", f"127.0.0.1:{port}", "1024"]
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        command = [program, "-c", *user, f"127.0.0.1:{port}", "1024"]
         process = start(command, on, stdout=said.file)
         try:
             _await(port)

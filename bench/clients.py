@@ -1,0 +1,152 @@
+"""The clients that are compared, each a process that sends one mail each to readers and says what it cost."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from alerts.mail.compose import compose, eml
+from bench import mail, sinks
+from bench.install import Tools
+from bench.processes import ROOT, Cores, Failed, Run, run_client, run_program
+
+WARM = 300  # a compiler that learns as it runs is given time to
+_SECONDS = 240
+_CHECKED = 60
+_PEERS = ROOT / "bench" / "peers"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A way to send; `rate` is about how many mails a second, to choose how many are measured."""
+
+    name: str
+    program: str
+    way: str
+    rate: int
+
+
+OURS = Client("alerts", "ours.py", "plain", 20_000)
+SMTP_SOURCE = Client("smtp-source", "smtp-source", "", 10_000)
+NODEMAILER = Client("nodemailer pool", "nodemailer.js", "message", 1_000)
+NODEMAILER_RAW = Client("nodemailer pool, raw bytes", "nodemailer.js", "raw", 2_500)
+NODEMAILER_SIGNED = Client("nodemailer pool, its DKIM", "nodemailer.js", "signed", 400)
+AIOSMTPLIB = Client("aiosmtplib pool, EmailMessage", "pooled.py", "message", 300)
+AIOSMTPLIB_BYTES = Client("aiosmtplib pool, sendmail of bytes", "pooled.py", "bytes", 1_800)
+SMTPLIB = Client("smtplib threads, EmailMessage", "threaded.py", "message", 300)
+SMTPLIB_BYTES = Client("smtplib threads, sendmail of bytes", "threaded.py", "bytes", 4_000)
+
+
+class Bench:
+    """What all comparisons share: the tools, the cores, the mail, and how much is measured."""
+
+    def __init__(self, tools: Tools, cores: Cores, folder: Path, rounds: int, seconds: float) -> None:
+        self.tools = tools
+        self.cores = cores
+        self.folder = folder
+        self.rounds = rounds
+        self.seconds = seconds  # about how long one client sends in one round
+        self.signing_key = _signing_key()
+        self._load = mail.write_load(folder, self.signing_key)
+        (folder / "one.eml").write_bytes(_one_mail().replace(b"\r\n", b"\n"))  # as smtp-source reads it
+
+    def missing(self, client: Client) -> str:
+        """Says why a client is not to be had; nothing when it is."""
+        if client.program == "smtp-source" and self.tools.smtp_source is None:
+            return f"postfix is missing: {self.tools.missing.get('postfix', '')}"
+        if client.program == "nodemailer.js" and self.tools.nodemailer is None:
+            return f"nodemailer is missing: {self.tools.missing.get('nodemailer', '')}"
+        return ""
+
+    def count(self, client: Client, most_a_second: float = float("inf")) -> int:
+        """How many mails a client is given for one round."""
+        return max(100, int(min(client.rate, most_a_second) * self.seconds))
+
+    def run(
+        self,
+        client: Client,
+        port: int,
+        count: int,
+        *,
+        connections: int = 10,
+        warm: int = WARM,
+        on: frozenset[int] | None = None,
+    ) -> Run:
+        """Has a client send `count` mails to a port, after `warm` that are not measured."""
+        where = self.cores.sender if on is None else on
+        if client.program == "smtp-source":
+            assert self.tools.smtp_source is not None
+            command = [self.tools.smtp_source, *self._source_options(connections, count), f"127.0.0.1:{port}"]
+            return run_program(command, where, count, _SECONDS)
+        readers = mail.write_readers(self.folder, count + warm)
+        told: list[str | Path] = [self._load, readers, *map(str, (port, connections, count, warm)), client.way]
+        return run_client([*self._program(client), *told], where, _SECONDS)
+
+    def sent(self, client: Client, count: int, warm: int = WARM) -> int:
+        """How many mails a sink must have counted after `run`."""
+        return count if client.program == "smtp-source" else count + warm
+
+    def check(self, client: Client) -> None:
+        """Has a client send a few mails, and compares each with what its reader is owed."""
+        assert self.tools.sink is not None
+        kept = self.folder / "kept"
+        with sinks.lean_sink(self.tools.sink, self.cores.others, sinks.Manners(keep=kept)) as sink:
+            self.run(client, sink.port, _CHECKED, warm=0)
+        mails = list(sinks.read_kept(kept))
+        if client.program == "smtp-source":  # it sends the same to everybody, with an empty line more at the end
+            wrong = {"" if eml(content).removesuffix(b"\r\n") == _one_mail() else "bytes" for _, content in mails}
+        else:
+            wrong = {mail.fault(content, to) for to, content in mails}
+        if len({to for to, _ in mails}) != _CHECKED or len(mails) != _CHECKED or wrong != {""}:
+            raise Failed(f"{client.name} sent {len(mails)} mails of {_CHECKED}, wrong in: {wrong - {''}}")
+
+    def _program(self, client: Client) -> list[str | Path]:
+        if client.program == "nodemailer.js":
+            assert self.tools.nodemailer is not None
+            return ["node", _PEERS / client.program, self.tools.nodemailer]
+        return [sys.executable, _PEERS / client.program]
+
+    def _source_options(self, connections: int, count: int) -> list[str | Path]:
+        # -d keeps connections, -N makes each recipient another.
+        addresses = ["-f", mail.SENDER, "-t", "@example.net"]
+        return ["-4", "-d", "-N", "-s", str(connections), "-m", str(count), *addresses, "-F", self.folder / "one.eml"]
+
+
+def versions(tools: Tools) -> str:
+    """Says which versions were compared."""
+    said = [f"aiosmtplib {version('aiosmtplib')}"]
+    if tools.nodemailer is not None:
+        package = tools.nodemailer / "node_modules" / "nodemailer" / "package.json"
+        node = _said(["node", "--version"]).removeprefix("v")
+        said.append(f"nodemailer {json.loads(package.read_text())['version']} on Node.js {node}")
+    if tools.smtp_source is not None:
+        postconf = tools.smtp_source.with_name("postconf")
+        said.append(f"Postfix {_said([postconf, '-d', '-h', 'mail_version'])}")
+    return ", ".join(said)
+
+
+def _said(command: Sequence[str | Path]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _one_mail() -> bytes:
+    its = mail.reader(0)
+    return eml(compose(mail.prepared(), its.address, its.message_id, its.token))
+
+
+def _signing_key() -> str:
+    return (
+        rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        .decode("ascii")
+    )
