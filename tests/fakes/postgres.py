@@ -13,7 +13,7 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,8 +83,11 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """Gives a server for as long as the block lasts; raises CannotStart with the reason."""
+def server(**settings: str) -> Iterator[Server]:
+    """Gives a server for as long as the block lasts; raises CannotStart with the reason.
+
+    `settings` of PostgreSQL go before those for tests, which keep nothing safe from a crash.
+    """
     user = _NOBODY if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="alerts-pg-", dir=_reachable_temporary_folder(user)))
     try:
@@ -103,7 +106,7 @@ def server() -> Iterator[Server]:
             "--no-instructions",
         ]
         _run([bin_folder / "initdb", "-D", folder / "data", *options], user)
-        process = _start(bin_folder, folder, user)
+        process = _start(bin_folder, folder, user, _SETTINGS | settings)
         try:
             running = Server(folder)
             _await(running, process, folder / "log")
@@ -169,9 +172,11 @@ def _run(command: list[str | Path], user: int | None) -> None:
         raise CannotStart(f"{Path(command[0]).name} failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def _start(bin_folder: Path, folder: Path, user: int | None) -> subprocess.Popen[bytes]:
+def _start(
+    bin_folder: Path, folder: Path, user: int | None, settings: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     command: list[str | Path] = [bin_folder / "postgres", "-D", folder / "data", "-k", folder]
-    for name, value in _SETTINGS.items():
+    for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
