@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -33,6 +34,8 @@ class Client:
 
 
 OURS = Client("alerts", "ours.py", "plain", 20_000)
+OURS_SIGNED = Client("alerts, signed by 1 thread", "ours.py", "signed-1", 3_000)
+OURS_SIGNED_BY_TWO = Client("alerts, signed by 2 threads", "ours.py", "signed-2", 3_000)
 SMTP_SOURCE = Client("smtp-source", "smtp-source", "", 10_000)
 NODEMAILER = Client("nodemailer pool", "nodemailer.js", "message", 1_000)
 NODEMAILER_RAW = Client("nodemailer pool, raw bytes", "nodemailer.js", "raw", 2_500)
@@ -43,17 +46,28 @@ SMTPLIB = Client("smtplib threads, EmailMessage", "threaded.py", "message", 300)
 SMTPLIB_BYTES = Client("smtplib threads, sendmail of bytes", "threaded.py", "bytes", 4_000)
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured."""
+
+    rounds: int
+    large_rounds: int  # of what takes long: a hundred thousand readers
+    seconds: float  # about how long one client sends in one round
+    readers: tuple[int, ...]
+    naive: int  # readers of the naive service, which is slow
+    workers_readers: int  # for each daemon
+
+
 class Bench:
     """What all comparisons share: the tools, the cores, the mail, and how much is measured."""
 
-    def __init__(self, tools: Tools, cores: Cores, folder: Path, rounds: int, seconds: float) -> None:
+    def __init__(self, tools: Tools, cores: Cores, folder: Path, sizes: Sizes) -> None:
         self.tools = tools
         self.cores = cores
         self.folder = folder
-        self.rounds = rounds
-        self.seconds = seconds  # about how long one client sends in one round
+        self.sizes = sizes
         self.signing_key = _signing_key()
-        self._load = mail.write_load(folder, self.signing_key)
+        self.load = mail.write_load(folder, self.signing_key)
         (folder / "one.eml").write_bytes(_one_mail().replace(b"\r\n", b"\n"))  # as smtp-source reads it
 
     def missing(self, client: Client) -> str:
@@ -62,11 +76,20 @@ class Bench:
             return f"postfix is missing: {self.tools.missing.get('postfix', '')}"
         if client.program == "nodemailer.js" and self.tools.nodemailer is None:
             return f"nodemailer is missing: {self.tools.missing.get('nodemailer', '')}"
-        return ""
+        return self.unsigned if client in {OURS_SIGNED, OURS_SIGNED_BY_TWO} else ""
+
+    @property
+    def unsigned(self) -> str:
+        """Says why our mails cannot be signed; nothing when they can."""
+        return "" if find_spec("alerts.mail.dkim") else "this version of alerts signs no mail"
+
+    def peer(self, program: str, *told: object) -> list[str | Path]:
+        """Gives the command of one of the programs in Python beside us."""
+        return [sys.executable, _PEERS / program, *map(str, told)]
 
     def count(self, client: Client, most_a_second: float = float("inf")) -> int:
         """How many mails a client is given for one round."""
-        return max(100, int(min(client.rate, most_a_second) * self.seconds))
+        return max(100, int(min(client.rate, most_a_second) * self.sizes.seconds))
 
     def run(
         self,
@@ -85,8 +108,12 @@ class Bench:
             command = [self.tools.smtp_source, *self._source_options(connections, count), f"127.0.0.1:{port}"]
             return run_program(command, where, count, _SECONDS)
         readers = mail.write_readers(self.folder, count + warm)
-        told: list[str | Path] = [self._load, readers, *map(str, (port, connections, count, warm)), client.way]
-        return run_client([*self._program(client), *told], where, _SECONDS)
+        told = (self.load, readers, port, connections, count, warm, client.way)
+        if client.program == "nodemailer.js":
+            command = ["node", _PEERS / client.program, *map(str, (self.tools.nodemailer, *told))]
+        else:
+            command = self.peer(client.program, *told)
+        return run_client(command, where, _SECONDS)
 
     def sent(self, client: Client, count: int, warm: int = WARM) -> int:
         """How many mails a sink must have counted after `run`."""
@@ -99,23 +126,32 @@ class Bench:
         with sinks.lean_sink(self.tools.sink, self.cores.others, sinks.Manners(keep=kept)) as sink:
             self.run(client, sink.port, _CHECKED, warm=0)
         mails = list(sinks.read_kept(kept))
-        if client.program == "smtp-source":  # it sends the same to everybody, with an empty line more at the end
-            wrong = {"" if eml(content).removesuffix(b"\r\n") == _one_mail() else "bytes" for _, content in mails}
+        if (
+            client.program == "smtp-source"
+        ):  # it sends the same to everybody, with an empty line more at the end
+            wrong = {
+                "" if eml(content).removesuffix(b"\r\n") == _one_mail() else "bytes" for _, content in mails
+            }
         else:
             wrong = {mail.fault(content, to) for to, content in mails}
         if len({to for to, _ in mails}) != _CHECKED or len(mails) != _CHECKED or wrong != {""}:
             raise Failed(f"{client.name} sent {len(mails)} mails of {_CHECKED}, wrong in: {wrong - {''}}")
 
-    def _program(self, client: Client) -> list[str | Path]:
-        if client.program == "nodemailer.js":
-            assert self.tools.nodemailer is not None
-            return ["node", _PEERS / client.program, self.tools.nodemailer]
-        return [sys.executable, _PEERS / client.program]
-
     def _source_options(self, connections: int, count: int) -> list[str | Path]:
         # -d keeps connections, -N makes each recipient another.
         addresses = ["-f", mail.SENDER, "-t", "@example.net"]
-        return ["-4", "-d", "-N", "-s", str(connections), "-m", str(count), *addresses, "-F", self.folder / "one.eml"]
+        return [
+            "-4",
+            "-d",
+            "-N",
+            "-s",
+            str(connections),
+            "-m",
+            str(count),
+            *addresses,
+            "-F",
+            self.folder / "one.eml",
+        ]
 
 
 def versions(tools: Tools) -> str:

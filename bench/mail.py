@@ -25,9 +25,9 @@ TITLE = "The harbour bridge is closed for the night after a freighter lost its r
 _SENTENCES = (
     "The freighter drifted for forty minutes before two tugs had it on the line.",
     "Nobody was hurt, the harbour master said, “and that is the news of this night”.",
-    "Pilots had asked for a second tug at the bend since the spring — in vain, as the council’s papers show.",
+    "Pilots had asked for a second tug at the bend since the spring — in vain, as the council's papers show.",
     "Trains to the north bank stop at Millgate; buses leave from the east square every ten minutes.",
-    "The port’s owner, Jürgen Bär & Søn, promised to pay for what the piers have suffered.",
+    "The port's owner, Jürgen Bär & Søn, promised to pay for what the piers have suffered.",
     "Divers will look at the third pier at first light, when the tide allows it.",
 )
 _PARAGRAPHS = 8
@@ -120,8 +120,7 @@ def fault(wire: bytes, to: str) -> str:
     """Says what is wrong with a mail, dots stuffed, that came for `to`; nothing when it is as it must be."""
     number = int(to.partition("@")[0].removeprefix("reader"))
     its = reader(number)
-    parsed = email.message_from_bytes(wire.replace(b"\r\n..", b"\r\n."), policy=email.policy.default)
-    assert isinstance(parsed, EmailMessage)
+    parsed = _parsed(wire)
     words = rendered()
     wanted = {
         "recipient": (to, its.address),
@@ -135,6 +134,28 @@ def fault(wire: bytes, to: str) -> str:
     }
     # A line may be folded right after the header's name; the parser then leaves that space.
     return ", ".join(name for name, (got, want) in wanted.items() if str(got).strip() != want)
+
+
+def token_of(wire: bytes) -> str:
+    """Gives the token in a mail's head."""
+    link = str(_parsed(wire)["List-Unsubscribe"]).strip()
+    return link.removeprefix(f"<{BASE_URL}/u/").removesuffix(">")
+
+
+def is_whole(wire: bytes, to: str) -> bool:
+    """Whether a daemon's mail is addressed to its reader, with the whole story and one token in both parts."""
+    parsed = _parsed(wire)
+    link = f"{BASE_URL}/u/{token_of(wire)}"
+    text, html = _content(parsed, "plain"), _content(parsed, "html")
+    said = " ".join(text.split())
+    has_story = all(sentence in said and sentence in html for sentence in _SENTENCES)
+    return str(parsed["To"]).strip() == to and has_story and text.count(link) == html.count(link) == 1
+
+
+def _parsed(wire: bytes) -> EmailMessage:
+    parsed = email.message_from_bytes(wire.replace(b"\r\n..", b"\r\n."), policy=email.policy.default)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
 
 
 def _content(parsed: EmailMessage, kind: str) -> str:

@@ -28,7 +28,7 @@ class NewsFeed:
 
             def do_GET(self) -> None:
                 is_feed = self.path == "/live"
-                entries = feed._entries  # noqa: SLF001 - its own class
+                entries = feed._entries
                 answer = _document(entries) if is_feed else b""
                 self.send_response(200 if is_feed else 404)
                 self.send_header("Content-Type", "application/feed+json")
@@ -36,7 +36,7 @@ class NewsFeed:
                 self.end_headers()
                 self.wfile.write(answer)
                 if is_feed:
-                    feed._note(len(entries))  # noqa: SLF001 - same
+                    feed._note(len(entries))
 
             def log_message(self, *_: object) -> None:
                 """Keeps the terminal for the figures."""

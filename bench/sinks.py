@@ -57,7 +57,7 @@ class Counts:
 class LeanSink:
     """Our sink, a process of its own."""
 
-    def __init__(self, program: Path, on: frozenset[int], manners: Manners = Manners()) -> None:  # noqa: B008 - frozen
+    def __init__(self, program: Path, on: frozenset[int], manners: Manners = Manners()) -> None:
         command = [program, *manners.options()]
         self._process = start(command, on, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = int(self._line())
@@ -95,7 +95,7 @@ class LeanSink:
 
 
 @contextmanager
-def lean_sink(program: Path, on: frozenset[int], manners: Manners = Manners()) -> Iterator[LeanSink]:  # noqa: B008 - frozen
+def lean_sink(program: Path, on: frozenset[int], manners: Manners = Manners()) -> Iterator[LeanSink]:
     sink = LeanSink(program, on, manners)
     try:
         yield sink

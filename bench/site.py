@@ -206,9 +206,7 @@ def _fill(database: Database, readers: int) -> None:
         connection.execute(
             sa.insert(Subscription).from_select(
                 ["subscriber_id", "topic_id", "frequency", "since", "chosen_at"],
-                sa.select(
-                    col(Subscriber.id), sa.literal(topic), sa.literal(str(Frequency.EVERY)), now, now
-                ),
+                sa.select(col(Subscriber.id), sa.literal(topic), sa.literal(str(Frequency.EVERY)), now, now),
             )
         )
     if not database.is_sqlite:  # as its autovacuum does, in its own time

@@ -9,7 +9,10 @@ from bench.clients import (
     AIOSMTPLIB_BYTES,
     NODEMAILER,
     NODEMAILER_RAW,
+    NODEMAILER_SIGNED,
     OURS,
+    OURS_SIGNED,
+    OURS_SIGNED_BY_TWO,
     SMTP_SOURCE,
     SMTPLIB,
     SMTPLIB_BYTES,
@@ -30,6 +33,7 @@ CLIENTS = (
     SMTPLIB,
     SMTPLIB_BYTES,
 )
+SIGNED = (OURS_SIGNED, OURS_SIGNED_BY_TWO, NODEMAILER_SIGNED)
 CONNECTIONS = 10
 AWAY_MS = 20.0
 _AWAY_RATES = {OURS: 480, NODEMAILER: 210, AIOSMTPLIB: 95, AIOSMTPLIB_BYTES: 110}
@@ -50,8 +54,7 @@ def into_smtp_sink(bench: Bench, command: str) -> Section:
 def into_lean_sink(bench: Bench, command: str) -> Section:
     """The same into our own sink, which costs less than any client here."""
     section = Section(_title("our lean sink (bench/sink.c)"), command)
-    if bench.tools.sink is None:
-        why = f"our sink is missing: {bench.tools.missing.get('our sink', '')}"
+    if why := _no_sink(bench):
         return _blank(section, why, (NODEMAILER, 50.0), (SMTP_SOURCE, 2.0))
     return _unsigned(section, bench, _open_lean_sink, {NODEMAILER: 50.0, SMTP_SOURCE: 2.0})
 
@@ -59,11 +62,11 @@ def into_lean_sink(bench: Bench, command: str) -> Section:
 def far_away(bench: Bench, command: str) -> Section:
     """Mails a second to a server 20 ms away: connections / round trip is all that one trip a mail can give."""
     section = Section(
-        f"A server {AWAY_MS:.0f} ms away (our lean sink holds each reply back), {CONNECTIONS} connections", command
+        f"A server {AWAY_MS:.0f} ms away (our lean sink holds each reply back), {CONNECTIONS} connections",
+        command,
     )
     share = "mails a second, of connections / round trip"
-    if bench.tools.sink is None:
-        why = f"our sink is missing: {bench.tools.missing.get('our sink', '')}"
+    if why := _no_sink(bench):
         section.goals.append(Goal(share, 0.9, (), missing=why))
         return _blank(section, why, (NODEMAILER, 1.9), (AIOSMTPLIB, 3.8))
     rounds = _measure(bench, _open_far_sink, tuple(_AWAY_RATES))
@@ -86,7 +89,11 @@ def figures_of(rounds: Rounds) -> Iterator[Figures]:
     """Gives the lines of a section that has `HEADINGS`."""
     for client, runs in rounds.items():
         if runs:
-            columns = ([run.rate for run in runs], [run.cpu_rate for run in runs], [run.cpu / run.mails * 1e6 for run in runs])
+            columns = (
+                [run.rate for run in runs],
+                [run.cpu_rate for run in runs],
+                [run.cpu / run.mails * 1e6 for run in runs],
+            )
             yield Figures(client.name, columns)
 
 
@@ -107,6 +114,12 @@ def _blank(section: Section, why: str, *goals: tuple[Client, float]) -> Section:
     return section
 
 
+def _no_sink(bench: Bench) -> str:
+    if bench.tools.sink is not None:
+        return ""
+    return f"our sink is missing: {bench.tools.missing.get('our sink', '')}"
+
+
 def _ratio_name(peer: Client) -> str:
     return f"mails a CPU second : {peer.name}"
 
@@ -121,17 +134,45 @@ def _unsigned(section: Section, bench: Bench, opened: OpenSink, wanted: dict[Cli
     return section
 
 
-def _measure(bench: Bench, opened: OpenSink, clients: Sequence[Client]) -> Rounds:
+def signed(bench: Bench, command: str) -> Section:
+    """The same with RSA-2048 DKIM, beside nodemailer with its own; and what a second signing thread brings."""
+    section = Section(
+        f"The wire alone, signed with RSA-2048, into our lean sink: {CONNECTIONS} connections",
+        command,
+        headings=HEADINGS,
+    )
+    beside, threads = (
+        _ratio_name(NODEMAILER_SIGNED),
+        "mails a second : two signing threads : one, on both cores",
+    )
+    if why := _no_sink(bench) or bench.unsigned:
+        section.goals += [Goal(beside, 6.0, (), "x", missing=why), Goal(threads, 1.5, (), "x", missing=why)]
+        return section
+    rounds = _measure(bench, _open_lean_sink, (OURS_SIGNED, NODEMAILER_SIGNED))
+    both = _measure(bench, _open_lean_sink, (OURS_SIGNED, OURS_SIGNED_BY_TWO), on=bench.cores.both)
+    values = ratios(rounds, NODEMAILER_SIGNED, OURS_SIGNED)
+    section.goals.append(Goal(beside, 6.0, values, "x", missing=bench.missing(NODEMAILER_SIGNED)))
+    pairs = zip(both[OURS_SIGNED_BY_TWO], both[OURS_SIGNED], strict=True)
+    section.goals.append(Goal(threads, 1.5, [two.rate / one.rate for two, one in pairs], "x"))
+    section.figures += figures_of(rounds)
+    for line in figures_of(both):
+        section.figures.append(Figures(f"{line.what}, both cores", line.columns))
+    return section
+
+
+def _measure(
+    bench: Bench, opened: OpenSink, clients: Sequence[Client], on: frozenset[int] | None = None
+) -> Rounds:
     """Has the clients send in turn, round by round, and counts that each mail came once."""
     rounds: Rounds = {client: [] for client in clients}
-    for _ in range(bench.rounds):
+    for _ in range(bench.sizes.rounds):
         for client in clients:
             if bench.missing(client):
                 continue
             rate = _AWAY_RATES[client] if opened is _open_far_sink else client.rate
             count = bench.count(client, rate)
             with opened(bench) as (port, expect):
-                rounds[client].append(bench.run(client, port, count))
+                rounds[client].append(bench.run(client, port, count, on=on))
                 expect(bench.sent(client, count))
     return rounds
 

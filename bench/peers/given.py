@@ -57,9 +57,7 @@ def message(load: dict[str, Any], person: Person) -> EmailMessage:
     for name, value in load["headers"].items():
         mail[name] = value
     mail.set_content(load["text"].replace(load["hole"], token), cte="quoted-printable")
-    mail.add_alternative(
-        load["html"].replace(load["hole"], token), subtype="html", cte="quoted-printable"
-    )
+    mail.add_alternative(load["html"].replace(load["hole"], token), subtype="html", cte="quoted-printable")
     return mail
 
 

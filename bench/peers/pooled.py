@@ -17,9 +17,7 @@ def main() -> None:
 
 
 async def connected(port: int, connections: int) -> list[aiosmtplib.SMTP]:
-    pool = [
-        aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) for _ in range(connections)
-    ]
+    pool = [aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) for _ in range(connections)]
     await asyncio.gather(*(smtp.connect() for smtp in pool))
     return pool
 

@@ -37,9 +37,7 @@ def _with_bytes(told: Given) -> Callable[[smtplib.SMTP, Given, Person], None]:
     return partial(_send_bytes, make)
 
 
-def _send_bytes(
-    make: Callable[[Person], bytes], smtp: smtplib.SMTP, told: Given, person: Person
-) -> None:
+def _send_bytes(make: Callable[[Person], bytes], smtp: smtplib.SMTP, told: Given, person: Person) -> None:
     smtp.sendmail(told.load["sender"], [person[0]], make(person))
 
 
