@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from alerts.mail.compose import compose
-from alerts.mail.smtp import Mail, Outcome, Replied, Server
+from alerts.mail.smtp import Outcome, Replied, Server
 from alerts.mail.transports import Transport
 from bench.mail import RELEASED, SENDER, prepared
 from bench.peers.given import Given, Person, given, measured
@@ -19,85 +19,96 @@ _CHUNK = 500
 _SLICE = 25
 _ACCEPTED = 250
 
-Make = Callable[[Sequence[Person]], list[bytes]]
+_SENDER = SENDER.encode("ascii")
+
+Sign = Callable[[Sequence[Person]], list[bytes]]
 
 
 def main() -> None:
     told = given()
     threads = int(told.way.removeprefix("signed-")) if told.way != "plain" else 0
-    make = _signed(told) if threads else _plain
-    with asyncio.Runner() as runner, ThreadPoolExecutor(threads or 1) as pool:
+    sign = _signing(told) if threads else None
+    with asyncio.Runner() as runner, ThreadPoolExecutor(threads or 1) as signers:
         transport = Transport(_server(told))
-        signers = pool if threads else None
-        measured(lambda people: runner.run(_send(transport, people, make, signers)), told)
+        measured(lambda people: runner.run(_send(transport, people, sign, signers)), told)
         runner.run(transport.close())
 
 
 async def _send(
-    transport: Transport, people: Sequence[Person], make: Make, signers: ThreadPoolExecutor | None
+    transport: Transport, people: Sequence[Person], sign: Sign | None, signers: ThreadPoolExecutor
 ) -> None:
     """Keeps two chunks in hand, as a daemon's couriers do."""
     chunks = iter(_sliced(people, _CHUNK))
 
     async def courier() -> None:
         for chunk in chunks:
-            await _send_chunk(transport, chunk, make, signers)
+            await _send_chunk(transport, chunk, sign, signers)
 
     await asyncio.gather(courier(), courier())
 
 
+class _Errand:
+    """One mail as the wire asks for it; here is no ledger, so no lease to check and no journal to begin."""
+
+    __slots__ = ("_settle", "content", "recipient", "sender", "tries")
+
+    def __init__(
+        self, recipient: str, content: Callable[[], bytes], settle: Callable[[Outcome], None]
+    ) -> None:
+        self.sender = _SENDER
+        self.recipient = recipient.encode("ascii")
+        self.tries = 0
+        self.content = content
+        self._settle = settle
+
+    def check(self) -> None:
+        pass
+
+    def begin(self) -> None:
+        pass
+
+    def settle(self, outcome: Outcome) -> None:
+        self._settle(outcome)
+
+
 async def _send_chunk(
-    transport: Transport, chunk: Sequence[Person], make: Make, signers: ThreadPoolExecutor | None
+    transport: Transport, chunk: Sequence[Person], sign: Sign | None, signers: ThreadPoolExecutor
 ) -> None:
+    loop = asyncio.get_running_loop()
     outcomes: list[Outcome] = []
-    all_settled = asyncio.get_running_loop().create_future()
+    all_settled = loop.create_future()
 
     def settle(outcome: Outcome) -> None:
         outcomes.append(outcome)
         if len(outcomes) == len(chunk):
             all_settled.set_result(None)
 
-    def submit(people: Sequence[Person], contents: Sequence[bytes]) -> None:
-        for (address, _, _), content in zip(people, contents, strict=True):
-            transport.submit(Mail(SENDER, address, content, _nothing, _nothing), settle)
-
-    if signers is None:
-        submit(chunk, make(chunk))
+    shared = prepared()
+    if sign is None:
+        for person in chunk:
+            transport.submit(_Errand(person[0], partial(compose, shared, *person), settle))
     else:
-        loop = asyncio.get_running_loop()
-        signed = [(people, loop.run_in_executor(signers, make, people)) for people in _sliced(chunk, _SLICE)]
-        for people, contents in signed:
-            submit(people, await contents)
+        slices = _sliced(chunk, _SLICE)
+        for people, signed in [(each, loop.run_in_executor(signers, sign, each)) for each in slices]:
+            for person, signature in zip(people, await signed, strict=True):
+                content = partial(compose, shared, *person, signature=signature)
+                transport.submit(_Errand(person[0], content, settle))
     await all_settled
     bad = [each for each in outcomes if not (isinstance(each, Replied) and each.code == _ACCEPTED)]
     if bad:
         raise SystemExit(f"{len(bad)} mails were not accepted, the first so: {bad[0]}")
 
 
-def _plain(people: Sequence[Person]) -> list[bytes]:
-    shared = prepared()
-    return [compose(shared, *person) for person in people]
-
-
-def _signed(told: Given) -> Make:
+def _signing(told: Given) -> Sign:
     from alerts.mail import dkim  # noqa: PLC0415 - a version without it can still be measured unsigned
 
     signer = dkim.Signer(told.load["domain"], "bench", dkim.load_key(told.load["signing_key"].encode()))
     signable = dkim.prepare([signer], dkim.pin(prepared(), [signer], RELEASED))
-
-    def make(people: Sequence[Person]) -> list[bytes]:
-        signed = partial(dkim.sign, signable)
-        return [compose(signable.prepared, *person, signature=signed(*person)) for person in people]
-
-    return make
+    return lambda people: [dkim.sign(signable, *person) for person in people]
 
 
 def _sliced(people: Sequence[Person], size: int) -> list[Sequence[Person]]:
     return [people[start : start + size] for start in range(0, len(people), size)]
-
-
-def _nothing() -> None:
-    """Stands for the lease's fence and the journal: here is no ledger."""
 
 
 def _server(told: Given) -> Server:
