@@ -125,17 +125,35 @@ class Bench:
         kept = self.folder / "kept"
         with sinks.lean_sink(self.tools.sink, self.cores.others, sinks.Manners(keep=kept)) as sink:
             self.run(client, sink.port, _CHECKED, warm=0)
-        mails = list(sinks.read_kept(kept))
-        if (
-            client.program == "smtp-source"
-        ):  # it sends the same to everybody, with an empty line more at the end
-            wrong = {
-                "" if eml(content).removesuffix(b"\r\n") == _one_mail() else "bytes" for _, content in mails
-            }
-        else:
-            wrong = {mail.fault(content, to) for to, content in mails}
-        if len({to for to, _ in mails}) != _CHECKED or len(mails) != _CHECKED or wrong != {""}:
-            raise Failed(f"{client.name} sent {len(mails)} mails of {_CHECKED}, wrong in: {wrong - {''}}")
+        self._compare(client, list(sinks.read_kept(kept)))
+
+    def check_plainly(self, client: Client) -> None:
+        """The same with servers that offer no PIPELINING: ours, and aiosmtpd."""
+        assert self.tools.sink is not None
+        kept = self.folder / "kept"
+        plain = sinks.Manners(keep=kept, pipelining=False)
+        with sinks.lean_sink(self.tools.sink, self.cores.others, plain) as sink:
+            self.run(client, sink.port, _CHECKED, warm=0)
+        self._compare(client, list(sinks.read_kept(kept)))
+        with sinks.aiosmtpd() as server:
+            self.run(client, server.port, _CHECKED, warm=0)
+        self._compare(client, server.mails)
+
+    def _compare(self, client: Client, mails: Sequence[tuple[str, bytes]]) -> None:
+        faults = {self._fault(client, to, wire) for to, wire in mails} - {""}
+        recipients = {to for to, _ in mails}
+        if len(mails) != _CHECKED or len(recipients) != _CHECKED or faults:
+            raise Failed(
+                f"{client.name}: {len(mails)} mails to {len(recipients)} of {_CHECKED}, wrong in: {faults}"
+            )
+
+    def _fault(self, client: Client, to: str, wire: bytes) -> str:
+        if client is SMTP_SOURCE:  # it sends the same to everybody, with an empty line more at the end
+            return "" if eml(wire).removesuffix(b"\r\n") == _one_mail() else "bytes"
+        is_signed = client in {OURS_SIGNED, OURS_SIGNED_BY_TWO, NODEMAILER_SIGNED}
+        if is_signed and not mail.is_signed(wire, self.signing_key):
+            return "signature"
+        return mail.fault(wire, to)
 
     def _source_options(self, connections: int, count: int) -> list[str | Path]:
         # -d keeps connections, -N makes each recipient another.

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from functools import cache
+from html import unescape
 from pathlib import Path
 
-from alerts.mail.compose import Headers, Prepared, prepare
+import dkim
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from alerts.mail.compose import Headers, Prepared, eml, prepare
 from alerts.mail.render import AlertView, EntryView, Rendered, Renderer, SiteView
 
 SENDER = "alerts@example.org"
@@ -147,13 +151,21 @@ def is_whole(wire: bytes, to: str) -> bool:
     parsed = _parsed(wire)
     link = f"{BASE_URL}/u/{token_of(wire)}"
     text, html = _content(parsed, "plain"), _content(parsed, "html")
-    said = " ".join(text.split())
-    has_story = all(sentence in said and sentence in html for sentence in _SENTENCES)
+    said, shown = " ".join(text.split()), " ".join(unescape(html).split())
+    has_story = all(sentence in said and sentence in shown for sentence in _SENTENCES)
     return str(parsed["To"]).strip() == to and has_story and text.count(link) == html.count(link) == 1
 
 
+def is_signed(wire: bytes, key: str) -> bool:
+    """Whether a mail's DKIM signature verifies, by another's library, with the public half of this key in PEM."""
+    private = load_pem_private_key(key.encode(), password=None)
+    public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    record = b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+    return bool(dkim.verify(eml(wire), dnsfunc=lambda *_, **__: record))
+
+
 def _parsed(wire: bytes) -> EmailMessage:
-    parsed = email.message_from_bytes(wire.replace(b"\r\n..", b"\r\n."), policy=email.policy.default)
+    parsed = email.message_from_bytes(eml(wire), policy=email.policy.default)
     assert isinstance(parsed, EmailMessage)
     return parsed
 

@@ -88,12 +88,21 @@ def _lines(section: Section) -> Iterator[str]:
     yield section.title
     yield f"$ {section.command}"
     yield from _goals(section)
-    if section.figures:
-        yield "  " + " " * 34 + "".join(f"{heading:>24}" for heading in section.headings)
-    for line in section.figures:
-        yield f"  {line.what:34}" + "".join(f"{_spread(values):>24}" for values in line.columns)
+    yield from _table(section)
     for note in section.notes:
         yield f"  {note}"
+
+
+def _table(section: Section) -> Iterator[str]:
+    """Gives the figures under their headings, each column as wide as it must be."""
+    if not section.figures:
+        return
+    rows = [[line.what, *map(_spread, line.columns)] for line in section.figures]
+    lines = [["", *section.headings], *rows]
+    widths = [max(len(line[at]) for line in lines if at < len(line)) for at in range(len(lines[0]))]
+    for name, *cells in lines:
+        padded = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=False)]
+        yield "  ".join([f"  {name:{widths[0]}}", *padded])
 
 
 def _goals(section: Section) -> Iterator[str]:

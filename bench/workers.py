@@ -23,7 +23,7 @@ def workers(bench: Bench, command: str) -> Section:
             why = f"our sink is missing: {bench.tools.missing.get('our sink', '')}"
         elif not found.has("postgres"):
             why = found.missing["postgres"]
-        for _ in range(0 if why else bench.sizes.rounds):
+        for _ in range(0 if why else bench.sizes.large_rounds):
             for count, each in runs.items():
                 case = Case(
                     bench.sizes.workers_readers * count,

@@ -6,10 +6,11 @@ Ways: `plain`, and `signed-N`, with N threads that sign ahead.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from alerts.mail.compose import compose
+from alerts.mail.compose import Prepared, compose
 from alerts.mail.smtp import Outcome, Replied, Server
 from alerts.mail.transports import Transport
 from bench.mail import RELEASED, SENDER, prepared
@@ -21,28 +22,34 @@ _ACCEPTED = 250
 
 _SENDER = SENDER.encode("ascii")
 
-Sign = Callable[[Sequence[Person]], list[bytes]]
+
+@dataclass(frozen=True, slots=True)
+class _Signing:
+    """What is signed, and how, for some readers at once."""
+
+    prepared: Prepared
+    sign: Callable[[Sequence[Person]], list[bytes]]
 
 
 def main() -> None:
     told = given()
     threads = int(told.way.removeprefix("signed-")) if told.way != "plain" else 0
-    sign = _signing(told) if threads else None
+    signing = _signing(told) if threads else None
     with asyncio.Runner() as runner, ThreadPoolExecutor(threads or 1) as signers:
         transport = Transport(_server(told))
-        measured(lambda people: runner.run(_send(transport, people, sign, signers)), told)
+        measured(lambda people: runner.run(_send(transport, people, signing, signers)), told)
         runner.run(transport.close())
 
 
 async def _send(
-    transport: Transport, people: Sequence[Person], sign: Sign | None, signers: ThreadPoolExecutor
+    transport: Transport, people: Sequence[Person], signing: _Signing | None, signers: ThreadPoolExecutor
 ) -> None:
     """Keeps two chunks in hand, as a daemon's couriers do."""
     chunks = iter(_sliced(people, _CHUNK))
 
     async def courier() -> None:
         for chunk in chunks:
-            await _send_chunk(transport, chunk, sign, signers)
+            await _send_chunk(transport, chunk, signing, signers)
 
     await asyncio.gather(courier(), courier())
 
@@ -72,7 +79,7 @@ class _Errand:
 
 
 async def _send_chunk(
-    transport: Transport, chunk: Sequence[Person], sign: Sign | None, signers: ThreadPoolExecutor
+    transport: Transport, chunk: Sequence[Person], signing: _Signing | None, signers: ThreadPoolExecutor
 ) -> None:
     loop = asyncio.get_running_loop()
     outcomes: list[Outcome] = []
@@ -83,15 +90,16 @@ async def _send_chunk(
         if len(outcomes) == len(chunk):
             all_settled.set_result(None)
 
-    shared = prepared()
-    if sign is None:
+    if signing is None:
+        shared = prepared()
         for person in chunk:
             transport.submit(_Errand(person[0], partial(compose, shared, *person), settle))
     else:
         slices = _sliced(chunk, _SLICE)
-        for people, signed in [(each, loop.run_in_executor(signers, sign, each)) for each in slices]:
+        ahead = [(each, loop.run_in_executor(signers, signing.sign, each)) for each in slices]
+        for people, signed in ahead:
             for person, signature in zip(people, await signed, strict=True):
-                content = partial(compose, shared, *person, signature=signature)
+                content = partial(compose, signing.prepared, *person, signature=signature)
                 transport.submit(_Errand(person[0], content, settle))
     await all_settled
     bad = [each for each in outcomes if not (isinstance(each, Replied) and each.code == _ACCEPTED)]
@@ -99,12 +107,12 @@ async def _send_chunk(
         raise SystemExit(f"{len(bad)} mails were not accepted, the first so: {bad[0]}")
 
 
-def _signing(told: Given) -> Sign:
+def _signing(told: Given) -> _Signing:
     from alerts.mail import dkim  # noqa: PLC0415 - a version without it can still be measured unsigned
 
     signer = dkim.Signer(told.load["domain"], "bench", dkim.load_key(told.load["signing_key"].encode()))
     signable = dkim.prepare([signer], dkim.pin(prepared(), [signer], RELEASED))
-    return lambda people: [dkim.sign(signable, *person) for person in people]
+    return _Signing(signable.prepared, lambda people: [dkim.sign(signable, *person) for person in people])
 
 
 def _sliced(people: Sequence[Person], size: int) -> list[Sequence[Person]]:
