@@ -33,7 +33,6 @@ def tools(cache: Path) -> Tools:
     """
     missing: dict[str, str] = {}
     cache.mkdir(parents=True, exist_ok=True)
-    (cache / ".gitignore").write_text("*\n")
     _try(missing, "postfix", _install_postfix)
     return Tools(
         sink=_try(missing, "our sink", lambda: _compiled(cache / "sink")),

@@ -112,7 +112,7 @@ def _goals(section: Section) -> Iterator[str]:
         sign = "<=" if goal.at_most else ">="
         wanted = f"{sign} {number(goal.wanted)}{goal.unit}"
         found = f"{_spread(goal.values)}{goal.unit}" if goal.values else f"({goal.missing})"
-        yield f"  {goal.what:58}{wanted:>12}  {found:26}{goal.verdict}"
+        yield f"  {goal.what:58}{wanted:>12}  {found:26}  {goal.verdict}"
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -43,7 +43,7 @@ def workers(bench: Bench, command: str) -> Section:
         if each:
             cpu = [run.cpu / run.readers * 1e6 for run in each]
             columns = ([run.wire_rate for run in each], [run.recorded for run in each], cpu)
-            section.figures.append(Figures(f"{count} daemons", columns))
+            section.figures.append(Figures(f"daemons: {count}", columns))
     if runs[1]:
         most = _CONNECTIONS * 1_000 / _WORK_MS
         share = median(run.wire_rate for run in runs[1]) / most
