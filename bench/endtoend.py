@@ -30,7 +30,7 @@ DATABASES = ("sqlite", "postgres")
 # As one that keeps what it was told: the tests' own settings are for what may be lost.
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _SAMPLE = 25
-_PATIENCE_SECONDS, _SLOWEST_RATE = 90, 100
+_PATIENCE_SECONDS, _SLOWEST_RATE = 90, 500
 _FEW, _WANTED_FOR, _MANY = 1_000, 100_000, 1_000_000  # readers
 _numbers = itertools.count(1)
 
@@ -45,8 +45,8 @@ class Delivered:
     recorded: float
     cpu: float
     memory: float  # MB, of the daemon that took most
-    written: int  # bytes, of the database's own log or files
-    disk: int  # bytes, of all that the daemons wrote to files
+    wal: int  # bytes that PostgreSQL wrote to its log; none where SQLite writes in the daemon
+    disk: int  # bytes that the daemons wrote to files: journals, and SQLite
 
     @property
     def rate(self) -> float:
@@ -144,7 +144,7 @@ def publish(made: Site, feed: NewsFeed, mails: Callable[[], int]) -> dict[str, f
     return {
         "recorded": time.monotonic() - answered,
         "cpu": sum(map(cpu_seconds, made.pids)) - cpu,
-        "written": made.written() - written,
+        "wal": made.written() - written,
         "disk": sum(map(bytes_written, made.pids)) - disk,
         "memory": max(map(peak_memory, made.pids)),
     }
@@ -216,12 +216,12 @@ HEADINGS = (
     "mails/s",
     "daemon CPU us/mail",
     "memory MB",
-    "database B/mail",
+    "WAL B/mail",
     "disk B/mail",
 )
 NOTE = (
-    "Seconds from the feed's answer. Memory is the daemon's most, resident. Database bytes: PostgreSQL's WAL, "
-    "SQLite's growth of file and WAL; disk: all the daemon wrote to files, its journal with it."
+    "Seconds from the feed's answer. Memory: the daemon's most, resident. WAL: PostgreSQL's. "
+    "Disk: all the daemon wrote to files, journals and SQLite's."
 )
 
 
@@ -235,7 +235,7 @@ def figures(what: str, runs: list[Delivered]) -> Figures:
             [each.rate for each in runs],
             [each.cpu / each.readers * 1e6 for each in runs],
             [each.memory for each in runs],
-            [each.written / each.readers for each in runs],
+            [each.wal / each.readers for each in runs if each.wal],
             [each.disk / each.readers for each in runs],
         ),
     )

@@ -22,6 +22,7 @@ from bench.processes import Failed, end, start
 SECRET = "a secret of the bench, long enough to be taken"
 _READY_SECONDS = 60
 _LOG_TAIL = 3000
+_SLICE = 100_000
 
 _CONFIG = """\
 state_dir = "{state}"
@@ -123,10 +124,9 @@ class Site:
         return self._view.ask("SELECT count(*) FROM delivery WHERE state = 'accepted'")
 
     def written(self) -> int:
-        """How many bytes the database wrote so far that we can see: PostgreSQL's WAL, or SQLite's files."""
+        """How many bytes PostgreSQL wrote to its WAL so far; SQLite's are the daemon's own."""
         if self._view.is_sqlite:
-            path = Path(make_url(self.wishes.database).database or "")
-            return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
+            return 0
         return self._view.ask("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint")
 
     def last_words(self) -> str:
@@ -188,27 +188,35 @@ def site(folder: Path, wishes: Wishes, on: frozenset[int]) -> Iterator[Site]:
 
 
 def _fill(database: Database, readers: int) -> None:
-    """Writes the readers in two statements; a million take seconds."""
-    with database.begin() as session:
-        topic = session.exec(select(Topic.id)).one()
-        now = sa.select(sa.func.max(col(Topic.created_at))).scalar_subquery()
-        numbers = sa.select(sa.literal(0).label("n")).cte("numbers", recursive=True)
-        numbers = numbers.union_all(sa.select(numbers.c.n + 1).where(numbers.c.n + 1 < readers))
-        number = sa.cast(numbers.c.n, sa.String)
-        host = sa.cast(numbers.c.n % 50, sa.String)
-        address = sa.literal("reader").concat(number).concat("@mail").concat(host).concat(".example.net")
-        connection = session.connection()
-        connection.execute(
-            sa.insert(Subscriber).from_select(
-                ["address", "address_key", "created_at"], sa.select(address, address, now)
+    """Writes the readers and what they follow, a slice at a time: one statement may not take a minute."""
+    for first in range(0, readers, _SLICE):
+        with database.begin() as session:
+            topic = session.exec(select(Topic.id)).one()
+            newest = session.exec(select(sa.func.coalesce(sa.func.max(Subscriber.id), 0))).one()
+            now = sa.select(sa.func.max(col(Topic.created_at))).scalar_subquery()
+            address = _addresses(first, min(readers, first + _SLICE))
+            connection = session.connection()
+            connection.execute(
+                sa.insert(Subscriber).from_select(
+                    ["address", "address_key", "created_at"], sa.select(address, address, now)
+                )
             )
-        )
-        connection.execute(
-            sa.insert(Subscription).from_select(
-                ["subscriber_id", "topic_id", "frequency", "since", "chosen_at"],
-                sa.select(col(Subscriber.id), sa.literal(topic), sa.literal(str(Frequency.EVERY)), now, now),
+            number = col(Subscriber.id)
+            followed = sa.select(number, sa.literal(topic), sa.literal(str(Frequency.EVERY)), now, now)
+            connection.execute(
+                sa.insert(Subscription).from_select(
+                    ["subscriber_id", "topic_id", "frequency", "since", "chosen_at"],
+                    followed.where(number > newest),
+                )
             )
-        )
     if not database.is_sqlite:  # as its autovacuum does, in its own time
         with database.begin() as session:
             session.connection().exec_driver_sql("ANALYZE")
+
+
+def _addresses(first: int, end: int) -> sa.ColumnElement[str]:
+    """Gives the addresses of the readers of these numbers, as a column that the database counts up itself."""
+    numbers = sa.select(sa.literal(first).label("n")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(sa.select(numbers.c.n + 1).where(numbers.c.n + 1 < end))
+    number, host = sa.cast(numbers.c.n, sa.String), sa.cast(numbers.c.n % 50, sa.String)
+    return sa.literal("reader").concat(number).concat("@mail").concat(host).concat(".example.net")
