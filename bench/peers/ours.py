@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from alerts.loops import quickest
 from alerts.mail.compose import Prepared, compose
 from alerts.mail.smtp import Outcome, Replied, Server
 from alerts.mail.transports import Transport
@@ -35,7 +36,10 @@ def main() -> None:
     told = given()
     threads = int(told.way.removeprefix("signed-")) if told.way != "plain" else 0
     signing = _signing(told) if threads else None
-    with asyncio.Runner() as runner, ThreadPoolExecutor(threads or 1) as signers:
+    with (
+        asyncio.Runner(loop_factory=quickest) as runner,
+        ThreadPoolExecutor(threads or 1) as signers,
+    ):
         transport = Transport(_server(told))
         measured(lambda people: runner.run(_send(transport, people, signing, signers)), told)
         runner.run(transport.close())

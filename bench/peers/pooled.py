@@ -1,16 +1,20 @@
-"""aiosmtplib with a pool of connections. Ways: `message` (an EmailMessage per reader), `bytes` (its sendmail)."""
+"""aiosmtplib with a pool of connections, in the event loop that ours has.
+
+Ways: `message` (an EmailMessage per reader), `bytes` (its sendmail, given ready-made ones).
+"""
 
 import asyncio
 from collections.abc import Iterator, Sequence
 
 import aiosmtplib
 
+from alerts.loops import quickest
 from bench.peers.given import Given, Person, bytes_maker, given, measured, message
 
 
 def main() -> None:
     told = given()
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=quickest) as runner:
         pool = runner.run(connected(told.port, told.connections))
         measured(lambda people: runner.run(_send(told, pool, people)), told)
         runner.run(left(pool))
