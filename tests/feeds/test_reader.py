@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from alerts import loops
 from alerts.errors import FetchFailed, NotAFeed, Unavailable
 from alerts.feeds.formats import parse
 from alerts.feeds.formats.values import ParsedFeed
@@ -73,6 +74,15 @@ async def test_answers_as_the_formats_do(readers: Readers, document: bytes) -> N
     assert await readers.read(document, URL, "text/html; charset=utf-8") == parse(
         document, URL, "text/html; charset=utf-8"
     )
+
+
+def test_reads_in_the_daemons_own_loop_and_in_a_group_of_its_own() -> None:
+    async def reads() -> bool:
+        async with Readers(1, LONG, MEMORY) as readers:
+            feed = await readers.read(PAGE, URL, "")
+            return len(feed.entries) == 2 and all(os.getpgid(pid) == pid for pid in readers.pids)
+
+    assert loops.run(reads())
 
 
 @pytest.mark.parametrize("document", [b"", b"hello", b"<html><body>hello</body></html>", b"[1]"])

@@ -89,6 +89,10 @@ def _die_with(parent: int) -> None:
 
 def _take_few_rights() -> None:
     """Leaves the process what reading takes: no child, no file to write, no core of what it read."""
+    # Ctrl-C in the terminal is the daemon's to answer. Not a session of its own: Linux shares the processor out
+    # by sessions first (sched(7), autogroup), and niceness would count in none. Not asked for at the start:
+    # uvloop cannot.
+    os.setpgrp()
     # A service manager signals the whole group at a stop: the daemon says when its readers end.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)

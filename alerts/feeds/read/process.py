@@ -79,9 +79,6 @@ class ReaderProcess:
                 stderr=DEVNULL,  # it would quote documents
                 env=_environment(),
                 cwd="/",
-                # Ctrl-C in the terminal is the daemon's to answer. Not a session of its own: Linux shares the
-                # processor out by sessions first (sched(7), autogroup), and niceness would count in none.
-                process_group=0,
             )
         except OSError as error:
             raise Unavailable(f"No process can be started to read feeds: {error.strerror}.") from error
