@@ -18,7 +18,7 @@ from bench.mail import RELEASED, SENDER, prepared
 from bench.peers.given import Given, Person, given, measured
 
 _CHUNK = 500
-_SLICE = 25
+_SLICE = 16
 _ACCEPTED = 250
 
 _SENDER = SENDER.encode("ascii")
