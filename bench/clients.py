@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from alerts.mail.compose import compose, eml
+from alerts.mail.compose import compose, eml, fillings
 from bench import mail, sinks
 from bench.install import Tools
 from bench.processes import ROOT, Cores, Failed, Run, run_client, run_program
@@ -191,7 +191,7 @@ def _said(command: Sequence[str | Path]) -> str:
 
 def _one_mail() -> bytes:
     its = mail.reader(0)
-    return eml(compose(mail.prepared(), its.address, its.message_id, its.token))
+    return eml(compose(mail.prepared(), fillings(its.address, its.message_id, its.token)))
 
 
 def _signing_key() -> str:

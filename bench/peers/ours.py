@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from alerts.loops import quickest
-from alerts.mail.compose import Prepared, compose
+from alerts.mail.compose import Fillings, Prepared, compose, fillings
 from alerts.mail.smtp import Outcome, Replied, Server
 from alerts.mail.transports import Transport
 from bench.mail import RELEASED, SENDER, prepared
@@ -29,7 +29,7 @@ class _Signing:
     """What is signed, and how, for some readers at once."""
 
     prepared: Prepared
-    sign: Callable[[Sequence[Person]], list[bytes]]
+    sign: Callable[[Sequence[Person]], list[tuple[Fillings, bytes]]]
 
 
 def main() -> None:
@@ -64,10 +64,10 @@ class _Errand:
     __slots__ = ("_settle", "content", "recipient", "sender", "tries")
 
     def __init__(
-        self, recipient: str, content: Callable[[], bytes], settle: Callable[[Outcome], None]
+        self, recipient: bytes, content: Callable[[], bytes], settle: Callable[[Outcome], None]
     ) -> None:
         self.sender = _SENDER
-        self.recipient = recipient.encode("ascii")
+        self.recipient = recipient
         self.tries = 0
         self.content = content
         self._settle = settle
@@ -97,14 +97,15 @@ async def _send_chunk(
     if signing is None:
         shared = prepared()
         for person in chunk:
-            transport.submit(_Errand(person[0], partial(compose, shared, *person), settle))
+            own = fillings(*person)
+            transport.submit(_Errand(own.to, partial(compose, shared, own), settle))
     else:
         slices = _sliced(chunk, _SLICE)
-        ahead = [(each, loop.run_in_executor(signers, signing.sign, each)) for each in slices]
-        for people, signed in ahead:
-            for person, signature in zip(people, await signed, strict=True):
-                content = partial(compose, signing.prepared, *person, signature=signature)
-                transport.submit(_Errand(person[0], content, settle))
+        ahead = [loop.run_in_executor(signers, signing.sign, each) for each in slices]
+        for signed in ahead:
+            for own, signature in await signed:
+                content = partial(compose, signing.prepared, own, signature=signature)
+                transport.submit(_Errand(own.to, content, settle))
     await all_settled
     bad = [each for each in outcomes if not (isinstance(each, Replied) and each.code == _ACCEPTED)]
     if bad:
@@ -116,7 +117,12 @@ def _signing(told: Given) -> _Signing:
 
     signer = dkim.Signer(told.load["domain"], "bench", dkim.load_key(told.load["signing_key"].encode()))
     signable = dkim.prepare([signer], dkim.pin(prepared(), [signer], RELEASED))
-    return _Signing(signable.prepared, lambda people: [dkim.sign(signable, *person) for person in people])
+
+    def sign(people: Sequence[Person]) -> list[tuple[Fillings, bytes]]:
+        owns = [fillings(*person) for person in people]
+        return [(own, dkim.sign(signable, own)) for own in owns]
+
+    return _Signing(signable.prepared, sign)
 
 
 def _sliced(people: Sequence[Person], size: int) -> list[Sequence[Person]]:
