@@ -86,7 +86,7 @@ def test_a_process_that_ends_in_order_leaves_no_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", range(1, 6))
 def test_a_torn_last_line_was_never_acted_on(cut: int) -> None:
-    whole = b"b1\nb22\nr1 " + b'["accepted", "", 250, "", "example.org"]\n'
+    whole = b"b1\nb22\nr1 " + b'["refused", "", 550, "", "example.org"]\n'
     receipts, in_doubt = module._parse(whole[:-cut])
     assert receipts == ()
     assert in_doubt == {1, 22}
@@ -142,9 +142,34 @@ def test_an_heir_that_takes_a_new_folder_for_a_dead_one_does_no_harm(
         assert journals.in_hand() == {(7, 1)}
 
 
-@given(st.text(), st.text(), st.integers(0, 999))
-def test_any_reply_survives_the_journal(reason: str, reply: str, code: int) -> None:
-    receipt = Receipt(9, Settled.DEFERRED, reason, code, reply, "example.org")
+@pytest.mark.parametrize("cut", range(1, 4))
+def test_an_acceptance_whose_line_is_torn_is_none(cut: int) -> None:
+    receipts, in_doubt = module._parse(b"b1\na1 250 example.org\n"[:-cut])
+    assert receipts == ()
+    assert in_doubt == {1}
+
+
+REPLIES = st.builds(
+    Receipt,
+    st.just(9),
+    st.sampled_from(sorted(set(Settled) - {Settled.ACCEPTED, Settled.UNKNOWN})),
+    st.text(),
+    st.integers(0, 999),
+    st.text(),
+    st.just("example.org"),
+) | st.builds(
+    Receipt,
+    st.just(9),
+    st.just(Settled.ACCEPTED),
+    st.just(""),
+    st.integers(200, 299),
+    st.just(""),
+    st.sampled_from(["example.org", "", "bücher.example"]),
+)
+
+
+@given(REPLIES)
+def test_any_reply_survives_the_journal(receipt: Receipt) -> None:
     lines: list[bytes] = []
     journal = module.Journal(Path("unused"), -1)
 
