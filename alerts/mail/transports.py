@@ -80,7 +80,7 @@ class Transport:
     def take_no_riders(self) -> None:
         """Sends envelopes by themselves for a while: it costs a round trip a mail, and works everywhere."""
         if self.takes_riders:
-            log.info("transport_takes_no_riders", transport=self.name)
+            log.warning("transport_takes_no_riders", transport=self.name)
         self._riders_from = monotonic() + _NO_RIDERS_SECONDS
 
     def next_mail(self) -> Mail | None:
