@@ -389,6 +389,7 @@ class Batch(SQLModel, table=True):
         None  # may be claimed from: the end of the lease, or of the wait; null once closed
     )
     tries: int = 0
+    retry_at: datetime | None = None  # until then only those come again who waited for their destination
     closed_at: datetime | None = None
     owed: int = 0  # how many rows it ended with
 
@@ -423,6 +424,45 @@ class Destination(SQLModel, table=True):
     recent: str = ""  # the last 200 results, oldest first: "d" dead, "." not
     is_distrusted: bool = False
     changed_at: datetime
+
+
+class Breaker(SQLModel, table=True):
+    """A destination that refuses us for our own sake, through one transport; an acceptance ends it.
+
+    The domain is empty where the transport itself refuses our envelope sender: then it is about all domains.
+    """
+
+    transport: str = Field(primary_key=True)
+    domain: str = Field(primary_key=True)
+    faults: int = 0  # in a row
+    fault_at: datetime
+    reason: str = ""
+    code: int = 0
+    reply: str = ""  # the server's words, scrubbed
+    opened_at: datetime | None = None  # nobody is opened for it since
+    probes: int = 0
+    retry_at: datetime | None = None  # one mail may try then
+
+
+class RateState(SQLModel, table=True):
+    """How far the mails that left have used up a rate, of `transport:main` or `domain:reader.example`."""
+
+    __tablename__ = "rate"
+
+    scope: str = Field(primary_key=True)
+    spent_to: datetime
+
+
+class Waiting(SQLModel, table=True):
+    """The readers of a batch who wait for their destination: for its rate, or because it is stopped."""
+
+    domain: str = Field(primary_key=True)
+    alert_id: int = Field(primary_key=True, sa_type=Id)
+    first_id: int = Field(primary_key=True, sa_type=Id)  # of the batch
+    rank: int
+    readers: int
+    turn: int = 0  # mails that it was promised ...
+    turn_at: datetime | None = None  # ... from then on
 
 
 class Audit(SQLModel, table=True):

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -22,10 +22,11 @@ from sqlmodel import Session
 
 from alerts.audience.tokens import Keys
 from alerts.db import Database, clock
-from alerts.dispatch import outbox, receipts
+from alerts.dispatch import breakers, gates, outbox, receipts
 from alerts.dispatch.compose import Composer, Sealed, stamp
 from alerts.dispatch.errands import Chunk, Errand, unsendable, unsent
 from alerts.dispatch.fence import Fence
+from alerts.dispatch.gates import Later, Limits, View, Ways
 from alerts.dispatch.journal import Journal, Journals
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
@@ -34,7 +35,7 @@ from alerts.errors import LeaseLost, Refused, Unavailable
 from alerts.failpoints import reach
 from alerts.mail.dkim import Signable
 from alerts.mail.replies import Verdict
-from alerts.mail.transports import Transport, Transports
+from alerts.mail.transports import Transports
 from alerts.models import Lane
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class Settings:
     retry_first: timedelta
     retry_most: timedelta
     signing_threads: int
+    limits: Limits = field(default_factory=Limits)
 
 
 class Deliverer:
@@ -85,6 +87,9 @@ class Deliverer:
         self._recovered_at = 0.0
         self._recovering = asyncio.Lock()
         self._signing = ThreadPoolExecutor(settings.signing_threads, thread_name_prefix="sign")
+        self._view = View(datetime.min.replace(tzinfo=UTC))
+        self._looked_at = -_POLL_SECONDS
+        self._looking = asyncio.Lock()
 
     def wake(self) -> None:
         """Says that there may be work; call it in the event loop."""
@@ -105,7 +110,8 @@ class Deliverer:
             work = self._work
             try:
                 await self._recover_now_and_then(stop)
-                lease = await self._claim() if self._transports.is_any_up() else None
+                view = await self._look()
+                lease = await self._claim() if self._transports.is_any_up(but_not=view.shut) else None
                 if lease is None:
                     await self._rest(work, stop)
                 else:
@@ -134,12 +140,16 @@ class Deliverer:
     async def _deliver(self, lease: Lease, stop: asyncio.Event) -> None:
         """Works one batch through, chunk by chunk; on any error the journal stays for recovery.
 
-        While every relay is out of reach nothing is opened: the batch is given back for whoever has one.
+        While every relay is out of reach, or refuses us, nothing is opened: the batch is given back for whoever
+        has one.
         """
         with self._journals.open(lease.name) as journal:
             fence = Fence(lease, stop)
-            while not stop.is_set() and (transport := self._transports.choose()) is not None:
-                openings = await self._open(lease, fence, transport)
+            while not stop.is_set() and (ways := await self._ways()) is not None:
+                openings = await self._open(lease, fence, ways)
+                if isinstance(openings, Later):
+                    await self._pause(openings.seconds, stop)
+                    continue
                 if not openings:
                     await self._close(lease)
                     break
@@ -148,13 +158,47 @@ class Deliverer:
                 await self._db.run(_release, lease)
             journal.remove()
 
-    async def _open(self, lease: Lease, fence: Fence, transport: Transport) -> Sequence[Opening]:
+    async def _ways(self) -> Ways | None:
+        """Chooses the transport of the next chunk, and those that may stand in for it."""
+        view = await self._look()
+        chosen = self._transports.choose(but_not=view.shut)
+        if chosen is None:
+            return None
+        others = [each for each in self._transports.up(but_not=view.shut) if each != chosen.name]
+        return Ways(self._settings.limits, view, chosen.name, tuple(others))
+
+    async def _open(self, lease: Lease, fence: Fence, ways: Ways) -> Sequence[Opening] | Later:
         size = min(self._pace.chunk(self._settings.parallel), self._settings.batch)
-        plan = Plan(size, self._settings.keys.current, transport.name)
+        plan = Plan(size, self._settings.keys.current, ways.transport)
         with fence.renewal():
-            openings = await self._db.run(_open, lease, plan)
+            openings = await self._db.run(_open, lease, plan, None if ways.is_open else ways)
         reach("open.committed")
         return openings
+
+    async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
+        """Waits for a transport's rate, and not so long that the lease runs out."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds, self._settings.lease.total_seconds() / 3)):
+                await stop.wait()
+
+    async def _look(self) -> View:
+        """Gives what stands between readers and their mail, looked at once a second."""
+        if monotonic() - self._looked_at < _POLL_SECONDS:
+            return self._view
+        async with self._looking:
+            if monotonic() - self._looked_at >= _POLL_SECONDS:
+                began = monotonic()
+                limits, names = self._settings.limits, self._transports.names
+                self._view, due = await self._db.run(_look, limits, names)
+                self._looked_at = began
+                self._wake_at(due)
+        return self._view
+
+    def _wake_at(self, due: Collection[datetime]) -> None:
+        """Has couriers look when the turns come that were just given."""
+        loop = asyncio.get_running_loop()
+        for seconds in {max(0.0, (each - self._view.at).total_seconds()) for each in due}:
+            loop.call_later(seconds, self.wake)
 
     async def _send(self, lease: Lease, openings: Sequence[Opening], journal: Journal, fence: Fence) -> None:
         """Hands a chunk to the transports and records what comes back, in groups of a fifth of a second."""
@@ -220,8 +264,10 @@ class Deliverer:
 
     async def _record(self, lease: Lease, group: Sequence[Receipt], fence: Fence) -> None:
         with fence.renewal():
-            await self._db.run(_record, lease, group, self._settings.keys)
+            has_news = await self._db.run(_record, lease, group, self._settings.keys, self._view.watched)
         reach("record.committed")
+        if has_news:
+            self._looked_at = -_POLL_SECONDS
         _report(lease, group)
 
     async def _close(self, lease: Lease) -> None:
@@ -316,12 +362,33 @@ def _claim(
     )
 
 
-def _open(session: Session, lease: Lease, plan: Plan) -> tuple[Opening, ...]:
-    return open_chunk(session, lease, plan, clock(session))
+def _open(session: Session, lease: Lease, plan: Plan, ways: Ways | None) -> tuple[Opening, ...] | Later:
+    now = clock(session)
+    if ways is None:
+        return open_chunk(session, lease, plan, now)
+    gate = gates.enter(session, ways, lease, plan.size, now)
+    if isinstance(gate, Later):
+        outbox.renew(session, lease, now)
+        return gate
+    openings = open_chunk(session, lease, replace(plan, size=gate.size), now, gate)
+    gate.leave()
+    return openings
 
 
-def _record(session: Session, lease: Lease, group: Sequence[Receipt], keys: Keys) -> None:
-    receipts.record(session, lease, group, keys, clock(session))
+def _look(session: Session, limits: Limits, transports: Collection[str]) -> tuple[View, list[datetime]]:
+    return gates.look(session, limits, transports, clock(session))
+
+
+def _record(
+    session: Session,
+    lease: Lease,
+    group: Sequence[Receipt],
+    keys: Keys,
+    watched: Collection[breakers.Place],
+) -> bool:
+    now = clock(session)
+    receipts.record(session, lease, group, keys, now)
+    return breakers.note(session, group, watched, now)
 
 
 def _close(session: Session, lease: Lease, first: timedelta, most: timedelta) -> bool:

@@ -8,7 +8,7 @@ import structlog
 
 from alerts.dispatch.fence import Fence
 from alerts.dispatch.journal import Journal
-from alerts.dispatch.opening import Opening
+from alerts.dispatch.opening import Opening, domain_of
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.mail.replies import Verdict, judge, scrub
 from alerts.mail.smtp import InDoubt, Outcome, Replied
@@ -124,7 +124,7 @@ def unsent(opening: Opening, reason: str) -> Receipt:
 def unsendable(opening: Opening) -> Receipt:
     """Gives the receipt of a mail to an address that no command can name."""
     reason = "the address cannot stand on the wire"
-    return Receipt(opening.subscriber_id, Settled.REFUSED, reason, 0, "", _domain(opening))
+    return Receipt(opening.subscriber_id, Settled.REFUSED, reason, 0, "", domain_of(opening.address))
 
 
 def _judged(opening: Opening, replied: Replied) -> Receipt:
@@ -139,9 +139,7 @@ def _judged(opening: Opening, replied: Replied) -> Receipt:
         reason="" if is_accepted else f"{verdict}: {judgement.why}",
         code=replied.code,
         reply="" if is_accepted else scrub(replied.text, opening.address),
-        domain=_domain(opening),
+        # Before a recipient is named, a refusal is the transport's own.
+        domain="" if replied.stage == "MAIL" else domain_of(opening.address),
+        transport=opening.transport,
     )
-
-
-def _domain(opening: Opening) -> str:
-    return opening.address.rpartition("@")[2].lower()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlmodel import Session
@@ -19,7 +19,9 @@ from alerts import db
 from alerts.dispatch import audience
 from alerts.dispatch.audience import Alike
 from alerts.dispatch.eligible import Send, Skip, eligible
+from alerts.dispatch.gates import Gate
 from alerts.dispatch.outbox import BATCH, DELIVERY, IN_SPAN, IS_UNSETTLED, OF_BATCH, THESE, Lease, renew
+from alerts.dispatch.waits import IS_WAITING
 from alerts.failpoints import reach
 from alerts.models import DeliveryState
 
@@ -57,17 +59,19 @@ class Plan:
     transport: str
 
 
-def open_chunk(session: Session, lease: Lease, plan: Plan, now: datetime) -> tuple[Opening, ...]:
+def open_chunk(
+    session: Session, lease: Lease, plan: Plan, now: datetime, gate: Gate | None = None
+) -> tuple[Opening, ...]:
     """Opens the batch's next readers and renews the lease; none means that the batch has no more.
 
-    Readers who may not be mailed get their row with its reason and are not among the openings, so a
-    call goes on until it finds somebody or the batch's end.
+    Readers who may not be mailed, or whom the gate has wait, get their row with its reason and are not among the
+    openings, so a call goes on until it finds somebody or the batch's end.
     """
     opened_to = renew(session, lease, now)
     # In a batch's first lease nobody was opened before.
-    openings = _reopen(session, lease, plan, now) if lease.epoch > 1 else ()
+    openings = _reopen(session, lease, plan, now, gate) if lease.epoch > 1 else ()
     while not openings and opened_to < lease.last_id:
-        openings, opened_to = _open_fresh(session, lease, opened_to, plan, now)
+        openings, opened_to = _open_fresh(session, lease, opened_to, plan, now, gate)
     reach("open.before_commit")
     return openings
 
@@ -83,7 +87,7 @@ def variant_key(content: str, choice: Choice) -> str:
 
 
 def _open_fresh(
-    session: Session, lease: Lease, opened_to: int, plan: Plan, now: datetime
+    session: Session, lease: Lease, opened_to: int, plan: Plan, now: datetime, gate: Gate | None
 ) -> tuple[tuple[Opening, ...], int]:
     """Writes the rows of the next readers; gives the openings among them, and how far the batch is opened now.
 
@@ -96,21 +100,46 @@ def _open_fresh(
         return (), lease.last_id
     known = _known(session, lease, ids) if lease.epoch > 1 else frozenset()
     openings: list[Opening] = []
-    rows: dict[tuple[str, str, str], list[int]] = defaultdict(list)  # by variant, state and reason
+    rows: _Rows = defaultdict(list)
     for alike in audience.readers(session, ids, rule, lease.terms.after_alert_id):
         members = [each for each in alike.members if each[0] not in known]
         verdict = eligible(alike.reader, rule, now)
         if isinstance(verdict, Skip):
-            rows["", verdict.state, verdict.reason] += [each for each, _ in members]
+            rows["", "", verdict.state, verdict.reason] += [each for each, _ in members]
             continue
         choice, variant = _wording(lease, alike, verdict)
-        rows[variant, DeliveryState.SENDING, ""] += [each for each, _ in members]
-        openings += [
-            Opening(each, address, choice, variant, plan.key_id, plan.transport) for each, address in members
-        ]
+        for (transport, reason), some in _ways(gate, plan, members).items():
+            if reason:
+                rows["", "", DeliveryState.DEFERRED, reason] += [each for each, _ in some]
+                continue
+            rows[variant, transport, DeliveryState.SENDING, ""] += [each for each, _ in some]
+            openings += [
+                Opening(each, address, choice, variant, plan.key_id, transport) for each, address in some
+            ]
     _insert(session, lease, rows, plan, now)
     session.connection().execute(_MOVE, lease.span.values | {"to": ids[-1]})
     return _in_order(openings), ids[-1]
+
+
+# Ids by variant, transport, state and reason.
+_Rows: TypeAlias = dict[tuple[str, str, str, str], list[int]]
+
+
+def _ways(
+    gate: Gate | None, plan: Plan, members: Sequence[tuple[int, str]]
+) -> Mapping[tuple[str, str], Sequence[tuple[int, str]]]:
+    """Puts readers together by the transport that takes them, or by the reason why they wait."""
+    if gate is None:
+        return {(plan.transport, ""): members}
+    ways: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+    for member in members:
+        ways[gate.way(domain_of(member[1]))].append(member)
+    return ways
+
+
+def domain_of(address: str) -> str:
+    """Gives the domain that a reader's mail goes to, as receipts and rates name it."""
+    return address.rpartition("@")[2].lower()
 
 
 def _wording(lease: Lease, alike: Alike, verdict: Send) -> tuple[Choice, str]:
@@ -126,7 +155,7 @@ def _known(session: Session, lease: Lease, ids: Sequence[int]) -> frozenset[int]
 def _insert(
     session: Session,
     lease: Lease,
-    rows: dict[tuple[str, str, str], list[int]],
+    rows: _Rows,
     plan: Plan,
     now: datetime,
 ) -> None:
@@ -135,14 +164,14 @@ def _insert(
             "of_alert": lease.alert_id,
             "ids": ids,
             "with_variant": variant,
-            "by_transport": plan.transport if variant else "",
+            "by_transport": transport,
             "with_key": plan.key_id if variant else 0,
             "as_state": state,
             "because": reason,
             "in_epoch": lease.epoch,
             "now": now,
         }
-        for (variant, state, reason), ids in rows.items()
+        for (variant, transport, state, reason), ids in rows.items()
         if ids
     ]
     if values:
@@ -188,22 +217,42 @@ _MOVE = sa.update(BATCH).where(*OF_BATCH).values(opened_to=sa.bindparam("to"))
 # --- what comes again ----------------------------------------------------------------------------------
 
 
-def _reopen(session: Session, lease: Lease, plan: Plan, now: datetime) -> tuple[Opening, ...]:
+def _reopen(
+    session: Session, lease: Lease, plan: Plan, now: datetime, gate: Gate | None
+) -> tuple[Opening, ...]:
     """Opens again what an earlier lease deferred or left in doubt; each row once per lease."""
-    values = lease.span.values | {"epoch": lease.epoch, "limit": plan.size}
     openings: tuple[Opening, ...] = ()
-    while not openings and (rows := session.connection().execute(_UNSETTLED, values).all()):
-        openings = _open_again(session, lease, {row.subscriber_id: row for row in rows}, plan, now)
+    while not openings and (rows := _unsettled(session, lease, plan, now, gate)):
+        openings = _open_again(session, lease, rows, plan, now, gate)
     return openings
 
 
+def _unsettled(
+    session: Session, lease: Lease, plan: Plan, now: datetime, gate: Gate | None
+) -> dict[int, sa.Row[Any]]:
+    """The next rows to try; before the batch's next retry those alone who only waited for their destination."""
+    query, values = _UNSETTLED, lease.span.values | {"epoch": lease.epoch, "limit": plan.size}
+    if lease.retry_at is not None and now < lease.retry_at:
+        query = query.where(IS_WAITING)
+    if gate is not None and (shut := gate.shut_reasons()):
+        query = query.where(sa.not_(db.among(DELIVERY.c.reason, "shut")))
+        values |= {"shut": shut}
+    return {row.subscriber_id: row for row in session.connection().execute(query, values)}
+
+
 def _open_again(
-    session: Session, lease: Lease, rows: Mapping[int, sa.Row[Any]], plan: Plan, now: datetime
+    session: Session,
+    lease: Lease,
+    rows: Mapping[int, sa.Row[Any]],
+    plan: Plan,
+    now: datetime,
+    gate: Gate | None,
 ) -> tuple[Opening, ...]:
     rule = lease.terms.rule
     openings: list[Opening] = []
     ends: dict[tuple[str, str], list[int]] = defaultdict(list)  # by state and reason
-    fresh: dict[str, list[int]] = defaultdict(list)  # by variant
+    fresh: dict[tuple[str, str], list[int]] = defaultdict(list)  # by variant and transport
+    waiting: dict[str, list[int]] = defaultdict(list)  # by reason
     resends: list[int] = []
     for alike in audience.readers(session, [*rows], rule, lease.terms.after_alert_id):
         verdict = eligible(alike.reader, rule, now)
@@ -214,18 +263,29 @@ def _open_again(
         choice, variant = _wording(lease, alike, verdict)
         for each, address in alike.members:
             row = rows[each]
+            transport, reason = row.transport if row.doubts else plan.transport, ""
+            if gate is not None:
+                transport, reason = gate.way(domain_of(address), row.transport if row.doubts else "")
+            if reason:
+                waiting[reason].append(each)
+                continue
             if row.doubts:
                 resends.append(each)
                 pinned = row.variant, row.key_id, row.transport
             else:
-                fresh[variant].append(each)
-                pinned = variant, plan.key_id, plan.transport
+                fresh[variant, transport].append(each)
+                pinned = variant, plan.key_id, transport
             openings.append(Opening(each, address, choice, *pinned, is_resend=bool(row.doubts)))
     span = lease.span.values | {"now": now}
     opened = span | {"in_epoch": lease.epoch}
-    pins = opened | {"by_transport": plan.transport, "with_key": plan.key_id}
+    pins = opened | {"with_key": plan.key_id}
     _update(session, _END, [span | {"ids": i, "as_state": s, "because": r} for (s, r), i in ends.items()])
-    _update(session, _PIN, [pins | {"ids": ids, "with_variant": each} for each, ids in fresh.items()])
+    _update(
+        session,
+        _PIN,
+        [pins | {"ids": ids, "with_variant": v, "by_transport": by} for (v, by), ids in fresh.items()],
+    )
+    _update(session, _HOLD, [opened | {"ids": ids, "because": why} for why, ids in waiting.items()])
     _update(session, _RESEND, [opened | {"ids": resends}] if resends else [])
     return _in_order(openings)
 
@@ -257,6 +317,19 @@ _RESEND = (
     sa.update(DELIVERY)
     .where(*THESE)
     .values(state=DeliveryState.SENDING, epoch=sa.bindparam("in_epoch"), at=sa.bindparam("now"))
+)
+# What is in doubt stays so while it waits: its reason is empty as long as it will be sent again.
+_HOLD = (
+    sa.update(DELIVERY)
+    .where(*THESE)
+    .values(
+        reason=sa.case(
+            (DELIVERY.c.state == DeliveryState.DEFERRED, sa.bindparam("because", type_=sa.Text)),
+            else_=DELIVERY.c.reason,
+        ),
+        epoch=sa.bindparam("in_epoch"),
+        at=sa.bindparam("now"),
+    )
 )
 _PIN = _RESEND.values(
     reason="",

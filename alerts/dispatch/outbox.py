@@ -16,7 +16,7 @@ import structlog
 from sqlmodel import Session
 
 from alerts import clocks, db
-from alerts.dispatch import audience
+from alerts.dispatch import audience, waits
 from alerts.dispatch.eligible import AlertRule
 from alerts.errors import LeaseLost
 from alerts.failpoints import reach
@@ -67,6 +67,7 @@ class Terms:
     content: str  # its entries and their revisions
     in_doubt: str
     after_alert_id: int | None
+    rank: int  # of its lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Lease:
     deadline: float
     length: timedelta
     terms: Terms = field(compare=False, repr=False)
+    retry_at: datetime | None = None  # until then only those come again who waited for their destination
 
     @property
     def name(self) -> str:
@@ -163,14 +165,27 @@ def close(session: Session, lease: Lease, now: datetime, first: timedelta, most:
     """Ends the lease: for good when every row is in a final state, else until the next try; gives which.
 
     Waits double from `first` up to `most`, and never reach past the alert's time to live, so that what
-    expires is recorded then. The alert is done when its last batch is.
+    expires is recorded then. Who waits for their destination is woken when it is their turn. The alert is done
+    when its last batch is.
     """
     renew(session, lease, now)
     connection = session.connection()
-    owed, unsettled = connection.execute(_COUNT, lease.span.values).one()
+    owed, unsettled, waiting = connection.execute(_COUNT, lease.span.values).one()
+    if waiting or lease.epoch > 1:
+        waits.hold(session, (lease.alert_id, lease.first_id, lease.last_id), lease.terms.rank)
     if unsettled:
-        due = min(now + backoff(lease.tries, first, most), max(lease.terms.rule.expires_at, now))
-        connection.execute(_WAIT, lease.span.values | {"until": due})
+        end = max(lease.terms.rule.expires_at, now)
+        # A lease that came before the next retry tried nothing of what is to be retried, and does not count.
+        is_turn_only = lease.retry_at is not None and now < lease.retry_at
+        if unsettled == waiting:
+            retry_at = None
+        elif is_turn_only:
+            retry_at = lease.retry_at
+        else:
+            retry_at = min(now + backoff(lease.tries, first, most), end)
+        tries = lease.tries if retry_at and not is_turn_only else lease.tries - 1
+        pause = {"until": retry_at or end, "retry": retry_at, "of_tries": tries}
+        connection.execute(_WAIT, lease.span.values | pause)
     else:
         # Two that close an alert's last batches at once must see one another's.
         connection.execute(_LOCK_ALERT, {"of_alert": lease.alert_id})
@@ -180,8 +195,21 @@ def close(session: Session, lease: Lease, now: datetime, first: timedelta, most:
     return not unsettled
 
 
-_COUNT = sa.select(sa.func.count(), sa.func.count().filter(IS_UNSETTLED)).where(*IN_SPAN)
-_WAIT = sa.update(BATCH).where(*OF_BATCH).values(worker="", due_at=sa.bindparam("until"))
+_COUNT = sa.select(
+    sa.func.count(),
+    sa.func.count().filter(IS_UNSETTLED),
+    sa.func.count().filter(waits.IS_WAITING),
+).where(*IN_SPAN)
+_WAIT = (
+    sa.update(BATCH)
+    .where(*OF_BATCH)
+    .values(
+        worker="",
+        due_at=sa.bindparam("until"),
+        retry_at=sa.bindparam("retry"),
+        tries=sa.bindparam("of_tries"),
+    )
+)
 _CLOSE = (
     sa.update(BATCH)
     .where(*OF_BATCH)
@@ -226,7 +254,9 @@ class _Claimer:
     def values(self) -> dict[str, object]:
         return {"by_worker": self.worker, "until": self.now + self.length, "now": self.now}
 
-    def lease(self, span: Span, epoch: int, tries: int, terms: Terms) -> Lease:
+    def lease(
+        self, span: Span, epoch: int, tries: int, terms: Terms, retry_at: datetime | None = None
+    ) -> Lease:
         return Lease(
             alert_id=span.alert_id,
             first_id=span.first_id,
@@ -237,6 +267,7 @@ class _Claimer:
             deadline=clocks.deadline(self.began, self.length),
             length=self.length,
             terms=terms,
+            retry_at=retry_at,
         )
 
 
@@ -300,7 +331,9 @@ def _take_over(session: Session, who: _Claimer, batch: sa.Row[Any]) -> Lease:
     if doubtful:
         log.warning("left_in_doubt", alert=span.alert_id, batch=span.first_id, mails=doubtful)
     session.connection().execute(_TAKE_OVER, who.values() | span.values)
-    return who.lease(span, batch.epoch + 1, batch.tries + 1, _terms(session, alert))
+    # What a lapsed lease left is to be tried at once.
+    retry_at = None if batch.worker else batch.retry_at
+    return who.lease(span, batch.epoch + 1, batch.tries + 1, _terms(session, alert), retry_at)
 
 
 def _settle_doubt(session: Session, span: Span, in_doubt: str, now: datetime) -> int:
@@ -312,7 +345,7 @@ def _settle_doubt(session: Session, span: Span, in_doubt: str, now: datetime) ->
 def _terms(session: Session, alert: sa.Row[Any]) -> Terms:
     carried = session.connection().execute(_CARRIED, {"of_alert": alert.id})
     content = ",".join(f"{entry_id}.{revision}" for entry_id, revision in carried)
-    return Terms(_rule(alert), content, alert.in_doubt, alert.after_alert_id)
+    return Terms(_rule(alert), content, alert.in_doubt, alert.after_alert_id, alert.rank)
 
 
 def _rule(alert: sa.Row[Any]) -> AlertRule:

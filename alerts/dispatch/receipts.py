@@ -58,7 +58,8 @@ class Receipt:
     reason: str
     code: int
     reply: str
-    domain: str
+    domain: str  # empty where the transport refused our own sender address
+    transport: str = ""  # a journal does not say
 
 
 def record(session: Session, lease: Lease, receipts: Sequence[Receipt], keys: Keys, now: datetime) -> None:
@@ -120,7 +121,7 @@ _LEASED = (
     .where(*OF_BATCH)
     .with_for_update(of=BATCH)
 )
-_FREE = sa.update(BATCH).where(*OF_BATCH).values(worker="", due_at=sa.bindparam("until"))
+_FREE = sa.update(BATCH).where(*OF_BATCH).values(worker="", due_at=sa.bindparam("until"), retry_at=None)
 
 
 def _pause(tries: int) -> timedelta:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import cast
@@ -212,15 +212,23 @@ class Transports:
         """Gives the transport of that name, down or not."""
         return self._by_name.get(name)
 
-    def is_any_up(self) -> bool:
-        return any(not transport.down_for() for transport in self._weights)
+    @property
+    def names(self) -> Collection[str]:
+        return self._by_name.keys()
 
-    def choose(self) -> Transport | None:
+    def is_any_up(self, *, but_not: Collection[str] = ()) -> bool:
+        return bool(self._up(but_not))
+
+    def up(self, *, but_not: Collection[str] = ()) -> list[str]:
+        """Gives the names of those that can be reached, without those named."""
+        return [transport.name for transport in self._up(but_not)]
+
+    def choose(self, *, but_not: Collection[str] = ()) -> Transport | None:
         """Gives the next of those that are up, each as often as its weight says; none while all are down.
 
         Each gains its weight, and who then has most pays for all: a turn is even over any few choices.
         """
-        up = [transport for transport in self._weights if not transport.down_for()]
+        up = self._up(but_not)
         if not up:
             return None
         for transport in up:
@@ -228,6 +236,9 @@ class Transports:
         chosen = max(up, key=self._credit.__getitem__)
         self._credit[chosen] -= sum(self._weights[transport] for transport in up)
         return chosen
+
+    def _up(self, but_not: Collection[str]) -> list[Transport]:
+        return [each for each in self._weights if each.name not in but_not and not each.down_for()]
 
     async def close(self) -> None:
         """Ends all connections of all."""
