@@ -25,6 +25,7 @@ from alerts.settings.values import (
     BaseUrl,
     DatabaseUrl,
     DkimKey,
+    Domain,
     DomainOrNone,
     EmailAddress,
     EmailAddressOrNone,
@@ -109,6 +110,8 @@ class TransportConfig(Section):
     """With several transports, its share of the mail; one that is out of reach is left out."""
     connections: int = Field(default=10, ge=1, le=500)
     """Connections at once; ask your relay how many it allows."""
+    rate: float | None = Field(default=None, gt=0, le=1_000_000)
+    """Mails a second at most, from all daemons together; no limit when not given."""
     connect_timeout: Timeout = timedelta(seconds=30)
     """Give up connecting after this long."""
     reply_timeout: Timeout = timedelta(minutes=5)
@@ -126,6 +129,15 @@ class DkimConfig(Section):
     """The domain that signs, in whose DNS the public key stands; the sender's when empty."""
     sign: bool = True
     """Sign new mails; false for an old key, which stays for mails that are sent again."""
+
+
+class DestinationConfig(Section):
+    """How politely the mailboxes at one domain are served; no limits when it has no section."""
+
+    rate: float | None = Field(default=None, gt=0, le=1_000_000)
+    """Mails a second at most, from all daemons and by all transports together."""
+    connections: int | None = Field(default=None, ge=1, le=1000)
+    """Its mails on the wire at once at most, for each daemon and transport; fewer when it says "slow down"."""
 
 
 class SendingConfig(Section):
@@ -252,6 +264,8 @@ class Config(Section):
     """The relay that mail is handed to, by its name."""
     dkim: dict[Name, DkimConfig] = Field(default_factory=dict)
     """A key that signs your mails (DKIM), by its selector; several that sign all do. None when the relay signs."""
+    destination: dict[Domain, DestinationConfig] = Field(default_factory=dict)
+    """How politely the mailboxes at one domain are served; no limits when it has no section."""
     sending: SendingConfig = SendingConfig()
     """How mail is worked off."""
     web: WebConfig = WebConfig()

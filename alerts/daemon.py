@@ -36,7 +36,9 @@ from alerts.declared import declare
 from alerts.dispatch.announce import release_due
 from alerts.dispatch.compose import Composer
 from alerts.dispatch.deliver import Deliverer, Settings
+from alerts.dispatch.gates import Limits
 from alerts.dispatch.journal import Journals
+from alerts.dispatch.rates import Rate
 from alerts.feeds.fetch import Fetcher
 from alerts.feeds.poll import Poller
 from alerts.feeds.push.hubs import Hubs
@@ -100,9 +102,7 @@ async def _serve(
 ) -> None:
     site = site_view(settings)
     folders = [settings.site.templates] if settings.site.templates else []
-    transports = Transports(
-        {Transport(_server(name, each)): each.weight for name, each in settings.transport.items()}
-    )
+    transports = _transports(settings)
     composer = Composer(database, Renderer(site, folders), site, keys, config.signers(settings))
     deliverer = Deliverer(database, transports, composer, journals, _sending(settings, keys, journals.worker))
     loop = asyncio.get_running_loop()
@@ -266,6 +266,24 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _transports(settings: Config) -> Transports:
+    widths = {
+        domain: each.connections
+        for domain, each in settings.destination.items()
+        if each.connections is not None
+    }
+    return Transports(
+        {Transport(_server(name, each), widths): each.weight for name, each in settings.transport.items()}
+    )
+
+
+def _limits(settings: Config) -> Limits:
+    return Limits(
+        {name: Rate(each.rate) for name, each in settings.transport.items() if each.rate is not None},
+        {domain: Rate(each.rate) for domain, each in settings.destination.items() if each.rate is not None},
+    )
+
+
 def _server(name: str, transport: TransportConfig) -> Server:
     return Server(
         name=name,
@@ -294,4 +312,5 @@ def _sending(settings: Config, keys: Keys, worker: str) -> Settings:
         retry_first=sending.retry_first,
         retry_most=sending.retry_most,
         signing_threads=sending.signing_threads,
+        limits=_limits(settings),
     )

@@ -14,7 +14,15 @@ from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
 from alerts.cli import app
-from alerts.config import Config, DkimConfig, FeedConfig, Section, TopicConfig, TransportConfig
+from alerts.config import (
+    Config,
+    DestinationConfig,
+    DkimConfig,
+    FeedConfig,
+    Section,
+    TopicConfig,
+    TransportConfig,
+)
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -59,6 +67,11 @@ def sections() -> Iterator[tuple[str, type[Section], str]]:
             yield f"[{name}]", setting.annotation, setting.description or ""
     yield "[transport.main]", TransportConfig, Config.model_fields["transport"].description or ""
     yield "[dkim.2026a]", DkimConfig, Config.model_fields["dkim"].description or ""
+    yield (
+        '[destination."mail.example"]',
+        DestinationConfig,
+        Config.model_fields["destination"].description or "",
+    )
     yield "[[feed]]", FeedConfig, Config.model_fields["feed"].description or ""
     yield "[[topic]]", TopicConfig, Config.model_fields["topic"].description or ""
 
@@ -66,7 +79,7 @@ def sections() -> Iterator[tuple[str, type[Section], str]]:
 def settings(model: type[Section]) -> Iterator[tuple[str, FieldInfo]]:
     """Gives a section's own settings, without the sections in it."""
     for name, setting in model.model_fields.items():
-        is_table = name in ("transport", "dkim", "feed", "topic") and model is Config
+        is_table = name in ("transport", "dkim", "destination", "feed", "topic") and model is Config
         if not is_table and not _is_section(setting.annotation):
             yield name, setting
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol
 
-from alerts.mail.smtp import Outcome, Server
+from alerts.mail.replies import Verdict, judge
+from alerts.mail.smtp import Outcome, Replied, Server
 from alerts.mail.transports import Transport
 
 CONTENT = b"Subject: x\r\n\r\n..a dot\r\n"
@@ -45,6 +46,7 @@ class AMail:
         self.tries = 0
         self.check = fence
         self.began = 0
+        self.domain = recipient.rpartition("@")[2]
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._begin = begin
         self._text = text
@@ -56,8 +58,9 @@ class AMail:
     def content(self) -> bytes:
         return self._text
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: Outcome) -> bool:
         self.outcome.set_result(outcome)
+        return isinstance(outcome, Replied) and judge(outcome.code, outcome.text).verdict is Verdict.SLOW_DOWN
 
 
 async def hand_over(transport: Transport, *mails: AMail) -> list[Outcome]:

@@ -31,8 +31,9 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
+_KEYS = re.compile(r'"([^"]+)"|([\w-]+)')
 PLACES = [
-    (*heading.strip("[]").split("."), name) if heading.startswith("[") else (name,)
+    (*(part or bare for part, bare in _KEYS.findall(heading.strip("[]"))), name)
     for heading, model, _ in reference.sections()
     for name, _ in reference.settings(model)
     if not heading.startswith("[[")
@@ -224,7 +225,8 @@ def test_any_value_anywhere_is_taken_or_refused_with_its_place(place: tuple[str,
         said = str(error)
     else:
         said = ""
-    assert all(line.startswith(f"config.toml: {'.'.join(place)}") for line in said.splitlines())
+    written = ".".join(key if re.fullmatch(r"[\w-]+", key) else f'"{key}"' for key in place)
+    assert all(line.startswith(f"config.toml: {written}") for line in said.splitlines())
 
 
 @given(

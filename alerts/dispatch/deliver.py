@@ -165,7 +165,7 @@ class Deliverer:
         if chosen is None:
             return None
         others = [each for each in self._transports.up(but_not=view.shut) if each != chosen.name]
-        return Ways(self._settings.limits, view, chosen.name, tuple(others))
+        return Ways(self._limits(), view, chosen.name, tuple(others))
 
     async def _open(self, lease: Lease, fence: Fence, ways: Ways) -> Sequence[Opening] | Later:
         size = min(self._pace.chunk(self._settings.parallel), self._settings.batch)
@@ -188,11 +188,13 @@ class Deliverer:
         async with self._looking:
             if monotonic() - self._looked_at >= _POLL_SECONDS:
                 began = monotonic()
-                limits, names = self._settings.limits, self._transports.names
-                self._view, due = await self._db.run(_look, limits, names)
+                self._view, due = await self._db.run(_look, self._limits(), self._transports.names)
                 self._looked_at = began
                 self._wake_at(due)
         return self._view
+
+    def _limits(self) -> Limits:
+        return self._settings.limits.with_paces(self._transports.paces())
 
     def _wake_at(self, due: Collection[datetime]) -> None:
         """Has couriers look when the turns come that were just given."""

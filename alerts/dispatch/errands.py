@@ -100,8 +100,12 @@ class Errand:
     def begin(self) -> None:
         self._chunk.journal.begin(self._opening.subscriber_id)
 
-    def settle(self, outcome: Outcome) -> None:
-        """Judges an outcome, writes a reply into the journal, and passes the receipt on."""
+    @property
+    def domain(self) -> str:
+        return domain_of(self._opening.address)
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Judges an outcome, writes a reply into the journal, and passes the receipt on; see `Mail`."""
         match outcome:
             case Replied():
                 receipt = _judged(self._opening, outcome)
@@ -114,6 +118,8 @@ class Errand:
             case _:
                 receipt = unsent(self._opening, outcome.reason)
         self._chunk.take(receipt)
+        # At MAIL nobody was named: the word is about the transport.
+        return receipt.domain != "" and receipt.reason.startswith(Verdict.SLOW_DOWN)
 
 
 def unsent(opening: Opening, reason: str) -> Receipt:

@@ -24,6 +24,19 @@ class Limits:
     transports: Mapping[str, Rate] = field(default_factory=dict)
     domains: Mapping[str, Rate] = field(default_factory=dict)
 
+    def with_paces(self, paces: Mapping[str, float]) -> "Limits":
+        """Gives these with what domains are seen to take, a second, where that is less.
+
+        Without it their mails would fill the chunks, and keep others' from the wire.
+        """
+        if not paces:
+            return self
+        seen = {
+            domain: Rate(min(pace, self.domains[domain].a_second) if domain in self.domains else pace)
+            for domain, pace in paces.items()
+        }
+        return Limits(self.transports, {**self.domains, **seen})
+
 
 @dataclass(frozen=True, slots=True)
 class View:

@@ -108,6 +108,11 @@ class Dialogue(asyncio.BufferedProtocol):
     def is_over(self) -> bool:
         return self._is_over
 
+    @property
+    def mails(self) -> list[Mail]:
+        """The mails that are on the wire."""
+        return [mail for mail in (self._sent, self._asked) if mail is not None]
+
     def start(self) -> None:
         """Begins with the desk's next mail; call it when nothing is under way."""
         self._ask_next()

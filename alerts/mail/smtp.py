@@ -67,6 +67,11 @@ class Mail(Protocol):
 
     sender: bytes
     recipient: bytes
+
+    @property
+    def domain(self) -> str:
+        """The destination; it is only asked for where one has a limit."""
+
     tries: int  # connections that it was given to in vain; the transport counts them
 
     def check(self) -> None:
@@ -78,8 +83,8 @@ class Mail(Protocol):
     def begin(self) -> None:
         """Is called right before the first byte of the content goes out; what it raises stops that."""
 
-    def settle(self, outcome: Outcome) -> None:
-        """Is told what became of the mail."""
+    def settle(self, outcome: Outcome) -> bool:
+        """Is told what became of the mail; says whether its destination asks us to slow down."""
 
 
 def tls_context(server: Server) -> ssl.SSLContext | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from time import monotonic
@@ -12,7 +12,8 @@ import aiosmtplib
 import structlog
 
 from alerts.mail.dialogue import Dialogue
-from alerts.mail.smtp import Mail, Outcome, Server, Unsent, connect, drop, quit_politely, tls_context
+from alerts.mail.smtp import Mail, Outcome, Replied, Server, Unsent, connect, drop, quit_politely, tls_context
+from alerts.mail.widths import Widths
 
 log = structlog.get_logger()
 
@@ -24,13 +25,18 @@ _NO_RIDERS_SECONDS = 3600.0
 
 
 class Transport:
-    """Hands mails to one relay over at most `server.connections` kept connections."""
+    """Hands mails to one relay over at most `server.connections` kept connections.
 
-    def __init__(self, server: Server) -> None:
+    `widths` sets how many mails of a domain may be on the wire at once.
+    """
+
+    def __init__(self, server: Server, widths: Mapping[str, int] | None = None) -> None:
         self.server = server
         self.name = server.name
         self._context: ssl.SSLContext | None = tls_context(server)
         self._waiting: deque[Mail] = deque()
+        # A connection has one mail's content on its way, and may have the next one's envelope.
+        self._widths = Widths(widths or {}, 2 * server.connections)
         self._opening: set[asyncio.Task[None]] = set()
         self._standing: dict[Dialogue, aiosmtplib.SMTP] = {}
         self._idle: dict[Dialogue, asyncio.TimerHandle] = {}
@@ -54,6 +60,10 @@ class Transport:
     def down_for(self) -> float:
         """Seconds until a relay that is out of reach is asked again; nobody is opened for it meanwhile."""
         return max(0.0, self._down_until - monotonic())
+
+    def paces(self) -> Mapping[str, float]:
+        """Gives the mails a second that get through to the domains whose mails had to wait for one another."""
+        return self._widths.paces()
 
     async def close(self) -> None:
         """Ends all connections; mails still waiting are told that they were not sent."""
@@ -84,18 +94,32 @@ class Transport:
         self._riders_from = monotonic() + _NO_RIDERS_SECONDS
 
     def next_mail(self) -> Mail | None:
-        """Gives the mail that waits longest."""
+        """Gives the mail that waits longest, of those whose destination has room."""
+        if self._widths:
+            return self._widths.next_mail(self._waiting)
         return self._waiting.popleft() if self._waiting else None
 
     def tell(self, mail: Mail, outcome: Outcome) -> None:
         """Says what became of a mail; a defect in who hears it must not end the connection."""
         try:
-            mail.settle(outcome)
+            is_asked_slower = mail.settle(outcome)
         except Exception:
             log.exception("outcome_not_taken")
+            is_asked_slower = False
+        if is_asked_slower:
+            self._widths.narrow(mail, [each for dialogue in self._standing for each in dialogue.mails])
+        elif self._widths:
+            is_accepted = isinstance(outcome, Replied) and outcome.code < 300  # noqa: PLR2004 - RFC 5321, 4.2.1
+            self._widths.leaves(mail, self._waiting, is_accepted=is_accepted)
+        else:
+            return
+        if self._widths.ready or self._waiting:
+            self._put_to_work()
 
     def give_back(self, mail: Mail, reason: str, *, is_sent_away: bool) -> None:
         """Lets another connection have a mail that certainly did not go out, a few times."""
+        if self._widths:
+            self._widths.leaves(mail, self._waiting)
         mail.tries += not is_sent_away
         if self._is_closed or mail.tries >= _TRIES:
             self.tell(mail, Unsent(reason))
@@ -120,7 +144,7 @@ class Transport:
             dialogue, timer = self._idle.popitem()
             timer.cancel()
             dialogue.start()
-        elif self._may_grow() and len(self._waiting) > len(self._opening):
+        elif self._may_grow() and len(self._waiting) + self._widths.ready > len(self._opening):
             task = asyncio.create_task(self._open(), name=f"smtp-{self.name}")
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
@@ -178,7 +202,7 @@ class Transport:
         self._refuse_waiting(problem)
 
     def _refuse_waiting(self, problem: Unsent) -> None:
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting = [*self._widths.drain(), *self._waiting], deque()
         for mail in waiting:
             self.tell(mail, problem)
 
@@ -211,6 +235,13 @@ class Transports:
     def get(self, name: str) -> Transport | None:
         """Gives the transport of that name, down or not."""
         return self._by_name.get(name)
+
+    def paces(self) -> Mapping[str, float]:
+        """Gives the mails a second, over all, to the domains whose mails had to wait for one another."""
+        found: Counter[str] = Counter()
+        for transport in self._weights:
+            found.update(transport.paces())
+        return found
 
     @property
     def names(self) -> Collection[str]:

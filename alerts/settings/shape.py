@@ -54,6 +54,11 @@ def item(annotation: object) -> Any:
     return arguments[0] if is_list(annotation) else arguments[1]
 
 
+def key(annotation: object) -> Any:
+    """Gives the type of the names of a table of tables."""
+    return typing.get_args(annotation)[0]
+
+
 def table_in(annotation: object) -> type[BaseModel] | None:
     """Gives the model that a setting holds, alone or many times; None when it holds plain values."""
     if is_composed(annotation) and not is_model(annotation):

@@ -135,6 +135,11 @@ Host = Annotated[str, Field(pattern=r"^[^\s/@]+$"), Advice('write a host name: "
 Language = Annotated[
     str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"), Advice('write a language tag: "en"')
 ]
+Domain = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$"),
+    Advice('write lower case, a domain in quotes: "mail.example", an international one as "xn--..."'),
+]
 WebAddress = Annotated[str, AfterValidator(_web_address), Advice(_WEB)]
 WebAddressOrNone = Annotated[str, AfterValidator(_web_address_or_none), Advice(_WEB)]
 Network = Annotated[

@@ -59,7 +59,10 @@ def explain(model: type[BaseModel], given: Sources, error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{place(given, loc)} is missing: {advice(setting)}"
     if loc != error["loc"]:
-        return f"{place(given, loc)}: write the name in lower-case letters, digits and hyphens, at most 63"
+        around = shape.find(model, loc[:-1])
+        assert around is not None, "a table of tables is a setting"
+        kind = typing.get_args(shape.key(around.annotation))
+        return f"{place(given, loc)}: write the name in{_advice(kind[0], kind[1:]).removeprefix('write')}"
     text = error["msg"] if error["type"] == OWN_ERROR else advice(setting)
     return _line(model, given, loc, error["input"], text)
 
@@ -118,6 +121,7 @@ def _advice(annotation: Any, metadata: Sequence[object]) -> str:
     kinds = {
         bool: "write true or false",
         int: f"write a number{_range(metadata)}",
+        float: f"write a number{_range(metadata)}",
         timedelta: f'write a time{_range(metadata)}: seconds, or a text such as "90s", "5m", "2h", "1d"',
     }
     return kinds.get(annotation, "write a text in quotes")
@@ -173,9 +177,12 @@ def _either(values: Sequence[object]) -> str:
 
 def _range(metadata: Sequence[object]) -> str:
     least = next((_plain(each.ge) for each in metadata if isinstance(each, limits.Ge)), "")
+    above = next((_plain(each.gt) for each in metadata if isinstance(each, limits.Gt)), "")
     most = next((_plain(each.le) for each in metadata if isinstance(each, limits.Le)), "")
     if least and most:
         return f" from {least} to {most}"
+    if above and most:
+        return f" above {above}, up to {most}"
     return f", {least} or more" if least else ""
 
 

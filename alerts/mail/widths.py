@@ -1,0 +1,125 @@
+"""How many mails of one destination are on the wire at once: halved when it asks for less, raised step by step.
+
+A width is like the window of TCP. A destination that says "slow down" gets half of what was on its way; each
+full width that it then accepts makes room for one more, until it is no limit any more, or the one that was set.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+
+from alerts.mail.smtp import Mail
+
+_LEAST = 1.0
+_REMEMBERED = 10.0  # seconds for which a destination that held mails up counts as slow
+_NEW = 0.2  # the weight of the latest mail in the mean of how long one takes
+
+
+@dataclass(slots=True)
+class _Width:
+    """One destination with a limit."""
+
+    set_to: int | None  # by the operator
+    now: float
+    out: dict[Mail, float] = field(default_factory=dict)  # on the wire, since when
+    aside: deque[Mail] = field(default_factory=deque)
+    forgiven: set[Mail] = field(
+        default_factory=set
+    )  # on the wire when it was narrowed: they say it once more
+    seconds: float = 0.0  # that a mail takes
+    held_at: float = -_REMEMBERED
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.out) < int(self.now)
+
+
+class Widths:
+    """The destinations of one transport that have a limit, and their mails that wait aside."""
+
+    def __init__(self, set_to: Mapping[str, int], most: int) -> None:
+        self._by_domain = {domain: _Width(each, float(each)) for domain, each in set_to.items()}
+        self._most = most
+
+    def __bool__(self) -> bool:
+        """Whether any destination has a limit: without one nothing here need be asked."""
+        return bool(self._by_domain)
+
+    @property
+    def ready(self) -> int:
+        """How many of the mails aside may go now."""
+        return sum(
+            min(len(each.aside), max(0, int(each.now) - len(each.out))) for each in self._by_domain.values()
+        )
+
+    def next_mail(self, waiting: deque[Mail]) -> Mail | None:
+        """Gives the next mail whose destination has room; others step aside and let it pass."""
+        for width in self._by_domain.values():
+            if width.aside and width.has_room:
+                return self._sent(width, width.aside.popleft())
+        while waiting:
+            mail = waiting.popleft()
+            width_or_none = self._by_domain.get(mail.domain)
+            if width_or_none is None:
+                return mail
+            if width_or_none.has_room:
+                return self._sent(width_or_none, mail)
+            width_or_none.aside.append(mail)
+            width_or_none.held_at = monotonic()
+        return None
+
+    def leaves(self, mail: Mail, waiting: deque[Mail], *, is_accepted: bool = False) -> None:
+        """Hears that a mail is off the wire."""
+        domain = mail.domain
+        width = self._by_domain.get(domain)
+        if width is None:
+            return
+        since = width.out.pop(mail, None)
+        width.forgiven.discard(mail)
+        if not is_accepted:
+            return
+        if since is not None:
+            seconds = monotonic() - since
+            width.seconds = seconds if not width.seconds else width.seconds * (1 - _NEW) + seconds * _NEW
+        width.now += 1 / width.now
+        if width.set_to is not None:
+            width.now = min(width.now, float(width.set_to))
+        elif width.now >= self._most:
+            del self._by_domain[domain]
+            waiting.extendleft(reversed(width.aside))
+
+    def narrow(self, mail: Mail, on_wire: Iterable[Mail]) -> None:
+        """Halves a mail's destination, which asked us to slow down; `on_wire` are all mails that still are."""
+        domain = mail.domain
+        width = self._by_domain.get(domain)
+        if width is None:
+            out = {each: monotonic() for each in on_wire if each.domain == domain}
+            width = self._by_domain[domain] = _Width(None, float(len(out) + 1), out)
+        width.out.pop(mail, None)
+        if mail in width.forgiven:
+            width.forgiven.discard(mail)
+            return
+        width.now = max(_LEAST, min(width.now, len(width.out) + 1) / 2)
+        width.forgiven = set(width.out)
+
+    def paces(self) -> dict[str, float]:
+        """Gives the mails a second that get through to destinations which held some up in the last seconds."""
+        recently = monotonic() - _REMEMBERED
+        return {
+            domain: width.now / width.seconds
+            for domain, width in self._by_domain.items()
+            if width.seconds and width.held_at > recently
+        }
+
+    def drain(self) -> list[Mail]:
+        """Gives all mails that wait aside, which are none of ours any more."""
+        drained = [mail for width in self._by_domain.values() for mail in width.aside]
+        for width in self._by_domain.values():
+            width.aside.clear()
+        return drained
+
+    @staticmethod
+    def _sent(width: _Width, mail: Mail) -> Mail:
+        width.out[mail] = monotonic()
+        return mail
