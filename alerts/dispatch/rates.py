@@ -12,20 +12,19 @@ from datetime import datetime, timedelta
 from math import ceil
 
 _SECOND = 1_000_000  # microseconds, in which both databases keep time
-_BURST = _SECOND
 _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many mails a second; a burst is a second's worth of them, and one mail at least."""
+    """So many mails a second; a burst is a second's worth of them, rounded up to whole ones."""
 
     a_second: float
 
     @property
     def burst(self) -> int:
         """The most mails that may leave at once."""
-        return self._fit(self._burst)
+        return ceil(self.a_second)
 
     def ready(self, spent_to: datetime, now: datetime) -> int:
         """Gives how many mails may leave now."""
@@ -57,13 +56,9 @@ class Rate:
             given.append((mails, max(now, end)))
         return given
 
-    @property
-    def _burst(self) -> int:
-        return max(_BURST, self._cost(1))
-
     def _start(self, spent_to: datetime, now: datetime) -> datetime:
         """The first slot to take. None lies after now: a later `spent_to` is a clock's that was set back."""
-        return min(max(spent_to, now - self._burst * _MICROSECOND), now)
+        return min(max(spent_to, now - self._slots(self.burst)), now)
 
     def _fit(self, microseconds: int) -> int:
         mails = int(microseconds * self.a_second / _SECOND) + 1

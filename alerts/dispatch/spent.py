@@ -1,7 +1,7 @@
 """How far each rate is used up: one row a scope, locked from the look to the commit, so that machines add up."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlmodel import Session
@@ -10,6 +10,8 @@ from alerts import db
 from alerts.models import RateState, table_of
 
 RATE = table_of(RateState)
+
+_RESTED = timedelta(days=1)  # what has never been used is due its first burst
 
 
 def of_transport(name: str) -> str:
@@ -26,8 +28,9 @@ def lock(session: Session, scopes: Collection[str], now: datetime) -> dict[str, 
     Who locks several does so in one call, or two would wait for one another.
     """
     found = _locked(session, scopes)
-    if missing := [{"scope": each, "spent_to": now} for each in sorted({*scopes} - found.keys())]:
-        session.connection().execute(db.insert_or_ignore(session, RATE), missing)
+    if missing := sorted({*scopes} - found.keys()):
+        rested = [{"scope": each, "spent_to": now - _RESTED} for each in missing]
+        session.connection().execute(db.insert_or_ignore(session, RATE), rested)
         found = _locked(session, scopes)
     return found
 
