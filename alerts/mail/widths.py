@@ -12,6 +12,7 @@ from time import monotonic
 from alerts.mail.smtp import Mail
 
 _LEAST = 1.0
+_ROUNDING = 1e-6  # three thirds make one
 _REMEMBERED = 10.0  # seconds for which a destination that held mails up counts as slow
 _NEW = 0.2  # the weight of the latest mail in the mean of how long one takes
 
@@ -31,8 +32,13 @@ class _Width:
     held_at: float = -_REMEMBERED
 
     @property
+    def room(self) -> int:
+        """How many mails may be out."""
+        return int(self.now + _ROUNDING)
+
+    @property
     def has_room(self) -> bool:
-        return len(self.out) < int(self.now)
+        return len(self.out) < self.room
 
 
 class Widths:
@@ -50,7 +56,7 @@ class Widths:
     def ready(self) -> int:
         """How many of the mails aside may go now."""
         return sum(
-            min(len(each.aside), max(0, int(each.now) - len(each.out))) for each in self._by_domain.values()
+            min(len(each.aside), max(0, each.room - len(each.out))) for each in self._by_domain.values()
         )
 
     def next_mail(self, waiting: deque[Mail]) -> Mail | None:
@@ -82,7 +88,7 @@ class Widths:
         if since is not None:
             seconds = monotonic() - since
             width.seconds = seconds if not width.seconds else width.seconds * (1 - _NEW) + seconds * _NEW
-        width.now += 1 / width.now
+        width.now += 1 / width.room
         if width.set_to is not None:
             width.now = min(width.now, float(width.set_to))
         elif width.now >= self._most:

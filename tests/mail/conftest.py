@@ -7,7 +7,7 @@ import pytest
 
 from alerts import loops
 
-_ON_THE_WIRE = {"test_smtp.py", "test_dialogue.py"}
+_ON_THE_WIRE = {"test_smtp.py", "test_dialogue.py", "test_widths.py"}
 
 
 def pytest_asyncio_loop_factories(
