@@ -1,7 +1,7 @@
 """A deliverer at work inside a test, and what it is given to deliver."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -51,22 +51,23 @@ class Relay(Protocol):
 
 @asynccontextmanager
 async def delivering(
-    db: Database, relay: Relay, folder: Path, *, signers: Sequence[Signer] = (), **changes: Any
+    db: Database,
+    relay: Relay,
+    folder: Path,
+    *,
+    signers: Sequence[Signer] = (),
+    also: Mapping[str, Relay] | None = None,
+    weights: Mapping[str, int] | None = None,
+    widths: Mapping[str, int] | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Deliverer]:
-    """A deliverer at work for the length of the block."""
-    at = Server(
-        name="main",
-        host=relay.host,
-        port=relay.port,
-        tls="none",
-        username="",
-        password="",
-        connections=4,
-        connect_timeout=timedelta(seconds=5),
-        reply_timeout=timedelta(seconds=5),
-        final_timeout=timedelta(seconds=5),
+    """A deliverer at work for the length of the block; the relay is `main`, others have their names in `also`."""
+    transports = Transports(
+        {
+            Transport(_server(name, each), widths): (weights or {}).get(name, 1)
+            for name, each in {"main": relay, **(also or {})}.items()
+        }
     )
-    transports = Transports({Transport(at): 1})
     stop = asyncio.Event()
     settings = replace(SETTINGS, **changes)
     with Journals(folder / "journal", settings.worker) as journals:
@@ -81,6 +82,21 @@ async def delivering(
             deliverer.wake()
             await task
             await transports.close()
+
+
+def _server(name: str, relay: Relay) -> Server:
+    return Server(
+        name=name,
+        host=relay.host,
+        port=relay.port,
+        tls="none",
+        username="",
+        password="",
+        connections=4,
+        connect_timeout=timedelta(seconds=5),
+        reply_timeout=timedelta(seconds=5),
+        final_timeout=timedelta(seconds=5),
+    )
 
 
 async def until(db: Database, holds: Callable[[Session], bool]) -> None:

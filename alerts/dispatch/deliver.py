@@ -173,6 +173,9 @@ class Deliverer:
         with fence.renewal():
             openings = await self._db.run(_open, lease, plan, None if ways.is_open else ways)
         reach("open.committed")
+        if not isinstance(openings, Later):
+            mails = Counter(opening.transport for opening in openings)
+            self._transports.took(mails, but_not=ways.view.shut)
         return openings
 
     async def _pause(self, seconds: float, stop: asyncio.Event) -> None:

@@ -25,14 +25,15 @@ class Limits:
     domains: Mapping[str, Rate] = field(default_factory=dict)
 
     def with_paces(self, paces: Mapping[str, float]) -> "Limits":
-        """Gives these with what domains are seen to take, a second, where that is less.
+        """Gives these with half of what narrow domains are seen to take, a second, where that is less.
 
-        Without it their mails would fill the chunks, and keep others' from the wire.
+        A chunk lasts as long as its slowest mails. With all that such a domain takes, each chunk would bring as
+        many of its mails as the last had time for, and the others would wait for them every time.
         """
         if not paces:
             return self
         seen = {
-            domain: Rate(min(pace, self.domains[domain].a_second) if domain in self.domains else pace)
+            domain: Rate(min(pace / 2, self.domains[domain].a_second) if domain in self.domains else pace / 2)
             for domain, pace in paces.items()
         }
         return Limits(self.transports, {**self.domains, **seen})

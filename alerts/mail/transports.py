@@ -230,7 +230,7 @@ class Transports:
     def __init__(self, weights: Mapping[Transport, int]) -> None:
         self._by_name = {transport.name: transport for transport in weights}
         self._weights = dict(weights)
-        self._credit = dict.fromkeys(weights, 0)
+        self._credit = dict.fromkeys(weights, 0.0)
 
     def get(self, name: str) -> Transport | None:
         """Gives the transport of that name, down or not."""
@@ -255,18 +255,21 @@ class Transports:
         return [transport.name for transport in self._up(but_not)]
 
     def choose(self, *, but_not: Collection[str] = ()) -> Transport | None:
-        """Gives the next of those that are up, each as often as its weight says; none while all are down.
+        """Gives that of those that are up which is furthest behind its share; none while all are down."""
+        return max(self._up(but_not), key=self._credit.__getitem__, default=None)
 
-        Each gains its weight, and who then has most pays for all: a turn is even over any few choices.
+    def took(self, mails: Mapping[str, int], *, but_not: Collection[str] = ()) -> None:
+        """Counts mails, by the transport that they were given to, towards the shares that the weights say.
+
+        What is down meanwhile is owed nothing for it.
         """
         up = self._up(but_not)
-        if not up:
-            return None
+        weight = sum(self._weights[each] for each in up)
         for transport in up:
-            self._credit[transport] += self._weights[transport]
-        chosen = max(up, key=self._credit.__getitem__)
-        self._credit[chosen] -= sum(self._weights[transport] for transport in up)
-        return chosen
+            self._credit[transport] += sum(mails.values()) * self._weights[transport] / weight
+        for name, count in mails.items():
+            if (taker := self._by_name.get(name)) in up:
+                self._credit[taker] -= count
 
     def _up(self, but_not: Collection[str]) -> list[Transport]:
         return [each for each in self._weights if each.name not in but_not and not each.down_for()]
