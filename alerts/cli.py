@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from alerts import __version__
-from alerts.commands import configuration, dkim, entries, feeds, held, mail, site, subscribers, topics
+from alerts.commands import (
+    configuration,
+    destinations,
+    dkim,
+    entries,
+    feeds,
+    held,
+    mail,
+    site,
+    subscribers,
+    topics,
+)
 from alerts.commands.context import Front
 from alerts.errors import AlertsError
 
@@ -30,6 +41,7 @@ app.add_typer(site.database, name="db")
 app.add_typer(feeds.app, name="feeds")
 app.add_typer(entries.app, name="entries")
 app.add_typer(held.app, name="held")
+app.add_typer(destinations.app, name="destinations")
 app.add_typer(topics.app, name="topics")
 app.add_typer(subscribers.app, name="subscribers")
 app.command()(entries.preview)

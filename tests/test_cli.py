@@ -25,7 +25,7 @@ from sqlmodel import col, select
 from alerts.cli import main
 from alerts.db import Database, prepare
 from alerts.dispatch.announce import announce_entry
-from alerts.models import Feed, FeedState
+from alerts.models import Breaker, Feed, FeedState, Waiting
 from build import NOW, a_feed, an_entry
 from fakes import dns
 from fakes.postgres import Server
@@ -392,6 +392,49 @@ def test_the_feeds_are_listed_with_health_next_poll_and_why(run: Run, tmp_path: 
     assert run("feeds", "poll", "harbour").out == "The feed harbour is due now.\n"
     assert "asked for by cli:" in run("feeds", "list").out
     assert run("feeds", "poll", "old").code == 4
+
+
+def test_stopped_and_slow_destinations_are_shown_and_resumed(run: Run, site: Database) -> None:
+    now = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+    stop: dict[str, Any] = {
+        "faults": 5,
+        "fault_at": now,
+        "opened_at": now,
+        "retry_at": now + timedelta(minutes=1),
+    }
+    why: dict[str, Any] = {
+        "reason": "sender_fault: blocked or listed",
+        "code": 550,
+        "reply": "5.7.1 your host is blocked",
+    }
+    with site.begin() as session:
+        session.add(Breaker(transport="main", domain="ill.example", **stop, **why))
+        session.add(Breaker(transport="main", domain="", **stop))
+        session.add(Breaker(transport="main", domain="well.example", faults=2, fault_at=now))
+        for first, domain in ((1, "ill.example"), (501, "ill.example"), (1, "slow.example")):
+            session.add(Waiting(domain=domain, alert_id=1, first_id=first, rank=1, readers=20))
+    site.close()
+    said = run("status").out
+    assert "look at ill.example: stopped by main since 2026-11-22 08:00:00Z, 40 wait" in said
+    assert "slow.example is served in turns: 20 wait" in said
+    assert "well.example" not in said
+    listed = run("destinations", "list").out
+    assert all(words in listed for words in ("(all)", "ill.example", "your host is blocked", "40"))
+    found = run("destinations", "list", "--json").json
+    assert [(each["domain"], each["owed"]) for each in found] == [
+        ("(all)", 0),
+        ("ill.example", 40),
+        ("slow.example", 20),
+    ]
+    assert run("destinations", "resume", "Ill.example").out == "Mail goes to Ill.example again.\n"
+    assert run("destinations", "resume", "ill.example").code == 3
+    assert run("destinations", "resume").code == 2
+    assert run("destinations", "resume", "--transport", "main").code == 0
+    left = run("destinations", "list", "--json").json
+    assert [(each["domain"], each["state"]) for each in left] == [
+        ("ill.example", "in turns"),
+        ("slow.example", "in turns"),
+    ], "the daemon wakes who waited within a second"
 
 
 def test_an_entry_is_previewed_and_explained(run: Run, site: Database, tmp_path: Path) -> None:

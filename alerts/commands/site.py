@@ -49,14 +49,16 @@ def status(
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many alerts.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show how the feeds stand, and the newest alerts with how many mails of each are in which state.
+    """Show how feeds and destinations stand, and the newest alerts with how many mails of each are in which state.
 
     JSON has the alerts alone: `alerts feeds list --json` has the feeds.
     """
+    from alerts.ops import destinations
     from alerts.ops import status as ops
 
     with front(context).transaction() as session:
         found, feeds = ops.newest(session, limit), ops.feeds(session)
+        waiting = destinations.waiting(session)
     if as_json:
         say_json(found)
         return
@@ -64,6 +66,14 @@ def status(
     say(f"Feeds: {counts or 'none yet'}.")
     for name, need in feeds.needs.items():
         say(f"  look at {name}: {need}")
+    for each in waiting:
+        if each.retry_at is None:
+            say(f"  {each.domain} is served in turns: {each.owed} wait")
+        else:
+            say(
+                f"  look at {each.domain}: stopped by {each.transport} since {each.since:%Y-%m-%d %H:%M:%S}Z, "
+                f"{each.owed} wait; tried again at {each.retry_at:%H:%M:%S}Z ({each.code} {each.reason})"
+            )
     say("")
     rows = [
         (
