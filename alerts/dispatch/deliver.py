@@ -191,7 +191,9 @@ class Deliverer:
         async with self._looking:
             if monotonic() - self._looked_at >= _POLL_SECONDS:
                 began = monotonic()
-                self._view, due = await self._db.run(_look, self._limits(), self._transports.names)
+                # One that is down does not make a destination less stopped by the others.
+                names = self._transports.up() or self._transports.names
+                self._view, due = await self._db.run(_look, self._limits(), names)
                 self._looked_at = began
                 self._wake_at(due)
         return self._view

@@ -111,6 +111,7 @@ class Gate:
         self._ways = ways
         self._lease = lease
         self._now = now
+        self._all = (ways.transport, *ways.others)
         rates = ways.limits.transports
         self._used = spent.lock(session, [spent.of_transport(each) for each in rates], now) if rates else {}
         self._by_transport: Counter[str] = Counter()
@@ -141,7 +142,7 @@ class Gate:
 
         A resend is `pinned` to its transport.
         """
-        candidates = (pinned,) if pinned else (self._ways.transport, *self._ways.others)
+        candidates = [each for each in ((pinned,) if pinned else self._all) if self._is_whole(each)]
         free = [each for each in candidates if (each, domain) not in self._ways.view.stops]
         if not self._has_room(domain):
             return "", waits.FOR_RATE + domain
@@ -188,9 +189,13 @@ class Gate:
             self._used[spent.of_transport(transport)], self._now
         )
 
+    def _is_whole(self, transport: str) -> bool:
+        """Whether the transport itself takes our mail; the chosen one may be asked whether it does again."""
+        return transport == self._ways.transport or (transport, "") not in self._ways.view.stops
+
     def _is_ever_open(self, domain: str) -> bool:
         stops = self._ways.view.stops
-        candidates = (self._ways.transport, *self._ways.others)
+        candidates = filter(self._is_whole, self._all)
         return any(stops.get((each, domain), self._now) <= self._now for each in candidates)
 
     def _probe(self, transport: str, domain: str) -> bool:

@@ -95,7 +95,7 @@ class Transport:
 
     def next_mail(self) -> Mail | None:
         """Gives the mail that waits longest, of those whose destination has room."""
-        if self._widths:
+        if self._widths.by_domain:
             return self._widths.next_mail(self._waiting)
         return self._waiting.popleft() if self._waiting else None
 
@@ -108,7 +108,7 @@ class Transport:
             is_asked_slower = False
         if is_asked_slower:
             self._widths.narrow(mail, [each for dialogue in self._standing for each in dialogue.mails])
-        elif self._widths:
+        elif self._widths.by_domain:
             is_accepted = isinstance(outcome, Replied) and outcome.code < 300  # noqa: PLR2004 - RFC 5321, 4.2.1
             self._widths.leaves(mail, self._waiting, is_accepted=is_accepted)
         else:
@@ -118,7 +118,7 @@ class Transport:
 
     def give_back(self, mail: Mail, reason: str, *, is_sent_away: bool) -> None:
         """Lets another connection have a mail that certainly did not go out, a few times."""
-        if self._widths:
+        if self._widths.by_domain:
             self._widths.leaves(mail, self._waiting)
         mail.tries += not is_sent_away
         if self._is_closed or mail.tries >= _TRIES:

@@ -42,31 +42,30 @@ class _Width:
 
 
 class Widths:
-    """The destinations of one transport that have a limit, and their mails that wait aside."""
+    """The destinations of one transport that have a limit, and their mails that wait aside.
+
+    While none is in `by_domain` nothing here need be asked: nearly all mail goes so.
+    """
 
     def __init__(self, set_to: Mapping[str, int], most: int) -> None:
-        self._by_domain = {domain: _Width(each, float(each)) for domain, each in set_to.items()}
+        self.by_domain = {domain: _Width(each, float(each)) for domain, each in set_to.items()}
         self._most = most
-
-    def __bool__(self) -> bool:
-        """Whether any destination has a limit: without one nothing here need be asked."""
-        return bool(self._by_domain)
 
     @property
     def ready(self) -> int:
         """How many of the mails aside may go now."""
         return sum(
-            min(len(each.aside), max(0, each.room - len(each.out))) for each in self._by_domain.values()
+            min(len(each.aside), max(0, each.room - len(each.out))) for each in self.by_domain.values()
         )
 
     def next_mail(self, waiting: deque[Mail]) -> Mail | None:
         """Gives the next mail whose destination has room; others step aside and let it pass."""
-        for width in self._by_domain.values():
+        for width in self.by_domain.values():
             if width.aside and width.has_room:
                 return self._sent(width, width.aside.popleft())
         while waiting:
             mail = waiting.popleft()
-            width_or_none = self._by_domain.get(mail.domain)
+            width_or_none = self.by_domain.get(mail.domain)
             if width_or_none is None:
                 return mail
             if width_or_none.has_room:
@@ -78,7 +77,7 @@ class Widths:
     def leaves(self, mail: Mail, waiting: deque[Mail], *, is_accepted: bool = False) -> None:
         """Hears that a mail is off the wire."""
         domain = mail.domain
-        width = self._by_domain.get(domain)
+        width = self.by_domain.get(domain)
         if width is None:
             return
         since = width.out.pop(mail, None)
@@ -92,16 +91,16 @@ class Widths:
         if width.set_to is not None:
             width.now = min(width.now, float(width.set_to))
         elif width.now >= self._most:
-            del self._by_domain[domain]
+            del self.by_domain[domain]
             waiting.extendleft(reversed(width.aside))
 
     def narrow(self, mail: Mail, on_wire: Iterable[Mail]) -> None:
         """Halves a mail's destination, which asked us to slow down; `on_wire` are all mails that still are."""
         domain = mail.domain
-        width = self._by_domain.get(domain)
+        width = self.by_domain.get(domain)
         if width is None:
             out = {each: monotonic() for each in on_wire if each.domain == domain}
-            width = self._by_domain[domain] = _Width(None, float(len(out) + 1), out)
+            width = self.by_domain[domain] = _Width(None, float(len(out) + 1), out)
         width.out.pop(mail, None)
         if mail in width.forgiven:
             width.forgiven.discard(mail)
@@ -114,14 +113,14 @@ class Widths:
         recently = monotonic() - _REMEMBERED
         return {
             domain: width.now / width.seconds
-            for domain, width in self._by_domain.items()
+            for domain, width in self.by_domain.items()
             if width.seconds and width.held_at > recently
         }
 
     def drain(self) -> list[Mail]:
         """Gives all mails that wait aside, which are none of ours any more."""
-        drained = [mail for width in self._by_domain.values() for mail in width.aside]
-        for width in self._by_domain.values():
+        drained = [mail for width in self.by_domain.values() for mail in width.aside]
+        for width in self.by_domain.values():
             width.aside.clear()
         return drained
 

@@ -2,7 +2,8 @@
 
 A model plays workers, a mail server and readers against the real outbox; the server's own list is what
 counts. A crash with its journal repeats at most the mails that were begun; without it (the machine is lost)
-at most what was opened. Nobody gets a third copy, and nobody gets one after leaving.
+at most what was opened. Nobody gets a third copy, and nobody gets one after leaving. The destination may have a
+rate, and may stop us and take us back at any moment.
 """
 
 import tempfile
@@ -28,9 +29,11 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.tokens import derive
 from alerts.db import Database
-from alerts.dispatch import outbox, receipts
+from alerts.dispatch import breakers, gates, outbox, receipts
+from alerts.dispatch.gates import Later, Limits, View, Ways
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
+from alerts.dispatch.rates import Rate
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.errors import LeaseLost
 from alerts.models import (
@@ -46,6 +49,7 @@ from build import NOW, a_topic, an_alert, readers
 
 KEYS = derive(b"s" * 32, [])
 LEASE = timedelta(seconds=30)
+RATE = Rate(0.2)
 READERS = 9
 WORKERS = ("a", "b", "c")
 
@@ -66,10 +70,13 @@ class Line(RuleBasedStateMachine):
 
     make: Callable[[], Database]
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(is_limited=st.booleans())
+    def start(self, is_limited: bool) -> None:
         self.db = type(self).make()
         self.now = NOW
+        self.limits = Limits(domains={"example.org": RATE}) if is_limited else Limits()
+        self.view = View(self.now)
+        self.went: list[datetime] = []
         self.workers = {name: Worker() for name in WORKERS}
         self.server: Counter[tuple[int, int]] = Counter()
         self.texts: dict[tuple[int, int], set[tuple[str, int]]] = {}
@@ -114,7 +121,7 @@ class Line(RuleBasedStateMachine):
             return
         try:
             with self.db.begin() as session:
-                worker.opened = list(open_chunk(session, worker.lease, Plan(size, 1, "main"), self.now))
+                worker.opened = self._open(session, worker.lease, size)
                 if not worker.opened:
                     outbox.close(session, worker.lease, self.now, timedelta(seconds=5), timedelta(minutes=1))
         except LeaseLost:
@@ -196,6 +203,38 @@ class Line(RuleBasedStateMachine):
             session.get_one(Subscriber, reader).suppressed = "complaint"
         self.left.setdefault(reader, self.now)
 
+    def _open(self, session: Session, lease: Lease, size: int) -> list[Opening]:
+        ways = Ways(self.limits, self.view, "main")
+        if ways.is_open:
+            opened = open_chunk(session, lease, Plan(size, 1, "main"), self.now)
+        else:
+            gate = gates.enter(session, ways, lease, size, self.now)
+            assert not isinstance(gate, Later), "the transport has no limit"
+            opened = open_chunk(session, lease, Plan(gate.size, 1, "main"), self.now, gate)
+            gate.leave()
+        self.went += [self.now] * len(opened)
+        return list(opened)
+
+    @rule()
+    def look(self) -> None:
+        with self.db.begin() as session:
+            self.view, _ = gates.look(session, self.limits, ["main"], self.now)
+
+    @rule(is_refused=st.booleans())
+    def hear_of_the_destination(self, is_refused: bool) -> None:
+        """What other mails to it were told: it stops, or goes on."""
+        fault = Receipt(0, Settled.DEFERRED, "sender_fault: listed", 550, "", "example.org", "main")
+        word = Receipt(0, Settled.ACCEPTED, "", 250, "", "example.org", "main")
+        with self.db.begin() as session:
+            heard = [fault] * 5 if is_refused else [word]
+            breakers.note(session, heard, frozenset({("main", "example.org")}), self.now)
+
+    @invariant()
+    def the_rate_holds(self) -> None:
+        went = getattr(self, "went", []) if getattr(self, "limits", Limits()).domains else []
+        for count, at in enumerate(went[-20:]):
+            assert count < 1 + RATE.a_second * ((at - went[-20:][0]).total_seconds() + 1 / RATE.a_second)
+
     @rule(seconds=st.sampled_from([1, 6, 31, 400]))
     def wait(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
@@ -212,6 +251,7 @@ class Line(RuleBasedStateMachine):
             self._abandon(name)
         for _ in range(40):
             self.now += LEASE + timedelta(seconds=1)
+            self.look()
             while self._work_one_batch():
                 pass
         with self.db.begin() as session:
@@ -223,7 +263,7 @@ class Line(RuleBasedStateMachine):
             lease = outbox.claim(session, "last", size=4, length=LEASE, now=self.now)
             if lease is None:
                 return False
-            while opened := open_chunk(session, lease, Plan(4, 1, "main"), self.now):
+            while opened := self._open(session, lease, 4):
                 group = []
                 for each in opened:
                     key = (lease.alert_id, each.subscriber_id)
@@ -320,7 +360,10 @@ def test_any_order_keeps_the_promises_on_postgres(request: pytest.FixtureRequest
         def make() -> Database:
             database = Database(url)
             with database.begin() as session:
-                tables = "delivery, batch, alert, subscription, subscriber, topic, destination, suppression"
+                tables = (
+                    "delivery, batch, alert, subscription, subscriber, topic, destination, suppression, "
+                    "rate, waiting, breaker"
+                )
                 session.connection().exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
             return database
 

@@ -108,7 +108,7 @@ async def test_a_width_that_is_no_limit_any_more_is_forgotten() -> None:
     first = mails(1)[0]
     widths.narrow(first, [])
     waiting: deque[Mail] = deque()
-    while widths:
+    while widths.by_domain:
         waiting.append(mails(1)[0])
         mail = widths.next_mail(waiting)
         assert mail is not None
