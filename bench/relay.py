@@ -52,14 +52,14 @@ def real_postfix(bench: Bench, command: str) -> Section:
 
 
 def _source(bench: Bench, relay: Postfix) -> Run:
-    count = int(_RATE * bench.sizes.seconds * 2)
+    count = int(_RATE * bench.sizes.seconds * 4)
     run = bench.run(SMTP_SOURCE, relay.port, count, connections=_CONNECTIONS, on=bench.cores.both)
     _await_sent(relay, count)
     return run
 
 
 def _ours(bench: Bench, relay: Postfix, number: int) -> Run:
-    count = int(_RATE * bench.sizes.seconds * 2)
+    count = int(_RATE * bench.sizes.seconds * 4)
     folder = bench.folder / f"postfix-{number}"
     url = f"sqlite:///{bench.folder / f'postfix-{number}.db'}"
     with NewsFeed() as feed:

@@ -8,6 +8,7 @@ goals blank.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -35,6 +36,7 @@ _HERE = Path(__file__).parent
 
 def main() -> None:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended then, too
     tools = install.tools(options.cache.resolve())
     with tempfile.TemporaryDirectory(prefix="alerts-bench-", dir=options.folder) as folder:
         bench = Bench(tools, processes.cores(), Path(folder), _sizes(options))
