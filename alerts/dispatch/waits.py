@@ -102,21 +102,30 @@ def give_turns(
     woken: list[datetime] = []
     for domain in domains:
         if domain in stopped:
-            if stopped[domain] <= now and not _promised(session, domain, now):
+            if stopped[domain] <= now and not _promised(session, domain, now)[0]:
                 woken += _wake(session, domain, _first(session, domain, 1, now)[:1], [(1, now)])
         elif domain in limited:
-            rate = limited[domain]
-            reach = ceil(rate.a_second * _AHEAD.total_seconds()) + 1
-            rows = _first(session, domain, min(reach, _MOST_WOKEN), now)
-            promised = _promised(session, domain, now)
-            turns = rate.turns(
-                used[spent.of_domain(domain)], now, now + _AHEAD, promised, [row.readers for row in rows]
-            )
-            woken += _wake(session, domain, rows, turns)
+            spent_to = used[spent.of_domain(domain)]
+            woken += _give(session, domain, limited[domain], spent_to, now)
         else:
             rows = _first(session, domain, _MOST_WOKEN, now)
             woken += _wake(session, domain, rows, [(row.readers, now) for row in rows])
     return woken
+
+
+def _give(session: Session, domain: str, rate: Rate, spent_to: datetime, now: datetime) -> list[datetime]:
+    """Gives the turns of a domain's next two seconds, and none to a lane while a better one has readers left."""
+    reach = ceil(rate.a_second * _AHEAD.total_seconds()) + 1
+    promised, lane = _promised(session, domain, now)
+    rows: list[sa.Row[Any]] = []
+    for row in _first(session, domain, min(reach, _MOST_WOKEN), now):
+        if lane is not None and row.rank > lane:
+            break
+        rows.append(row)
+        if row.readers > rate.burst and lane is None:
+            lane = row.rank
+    turns = rate.turns(spent_to, now, now + _AHEAD, promised, [row.readers for row in rows])
+    return _wake(session, domain, rows, turns)
 
 
 def _first(session: Session, domain: str, limit: int, now: datetime) -> list[sa.Row[Any]]:
@@ -125,9 +134,11 @@ def _first(session: Session, domain: str, limit: int, now: datetime) -> list[sa.
     return [*session.connection().execute(_FIRST, values)]
 
 
-def _promised(session: Session, domain: str, now: datetime) -> int:
+def _promised(session: Session, domain: str, now: datetime) -> tuple[int, int | None]:
+    """How many mails are in turns to come, and the best lane of those who have more readers than their turn."""
     values = {"of_domain": domain, "lapsed": now - _LAPSE}
-    return session.connection().execute(_PROMISED, values).scalar_one() or 0
+    row = session.connection().execute(_PROMISED, values).one()
+    return row.mails or 0, row.lane
 
 
 def _wake(
@@ -189,7 +200,10 @@ _FIRST = (
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(of=BATCH, skip_locked=True)
 )
-_PROMISED = sa.select(sa.func.sum(WAITING.c.turn)).where(_OF_DOMAIN, _HAS_TURN)
+_PROMISED = sa.select(
+    sa.func.sum(WAITING.c.turn).label("mails"),
+    sa.func.min(sa.case((WAITING.c.readers > WAITING.c.turn, WAITING.c.rank))).label("lane"),
+).where(_OF_DOMAIN, _HAS_TURN)
 _DUE = (
     sa.update(BATCH)
     .where(

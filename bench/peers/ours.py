@@ -63,6 +63,8 @@ class _Errand:
 
     __slots__ = ("_settle", "content", "recipient", "sender", "tries")
 
+    domain = ""  # no destination asks us to slow down
+
     def __init__(
         self, recipient: bytes, content: Callable[[], bytes], settle: Callable[[Outcome], None]
     ) -> None:
@@ -78,8 +80,9 @@ class _Errand:
     def begin(self) -> None:
         pass
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: Outcome) -> bool:
         self._settle(outcome)
+        return False
 
 
 async def _send_chunk(

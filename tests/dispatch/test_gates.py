@@ -223,6 +223,19 @@ def test_what_is_urgent_and_came_later_goes_first(site: Site) -> None:
     assert max(late) <= NOW + timedelta(seconds=7.5), "two seconds were given away before it came"
 
 
+def test_what_is_less_urgent_takes_nothing_from_those_who_wait(site: Site) -> None:
+    site.limits = limits(slow=10)
+    announce(site, {SLOW: 40})
+    site.look()
+    site.work()
+    site.now += SECOND * 0.7  # seven mails would fit, and nobody was woken for them
+    announce(site, {SLOW: 5}, lane=Lane.DIGEST, cause="digest:2")
+    site.work()
+    assert len(site.to(SLOW)) == 10
+    site.pass_time(NOW + timedelta(seconds=7))
+    assert [each.address.partition("-")[0] for _, each in site.sent] == ["entry1"] * 40 + ["digest2"] * 5
+
+
 def test_what_waits_too_long_expires_and_says_so(site: Site) -> None:
     site.limits = limits(slow=1)
     announce(site, {SLOW: 30}, ttl=timedelta(seconds=10))
