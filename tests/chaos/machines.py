@@ -1,0 +1,451 @@
+"""Many machines on one PostgreSQL, and what befalls them: scenes that end in a verdict from the sink's log.
+
+    python -m chaos.machines [--readers 20000] [--no-pipelining] [SCENE ...]
+
+Each machine is a daemon with a state folder of its own, so that no other reads its journal, and with a way
+of its own to the database, over which the scene rules.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import make_url
+from sqlmodel import Session, col, select
+
+import build
+from alerts.audience import tokens
+from alerts.db import Database
+from alerts.dispatch.announce import announce_entry
+from alerts.models import Alert, AlertState, Batch, Delivery, DeliveryState
+from chaos.audit import Accepted, Line, Opened
+from chaos.fates import Fate, Mail, Verdict, judge
+from chaos.processes import Sink
+from fakes.postgres import Server
+from fakes.process import dying_with_parent
+from fakes.proxy import Proxy, proxy
+
+DOORS = 6
+LEASE = 5
+_PATIENCE = 60
+_LOOK_SECONDS = 0.02
+_UNDER_WAY_SECONDS = 0.2  # what a server had received when its client was cut off is done by then
+
+_CONFIG = """\
+state_dir = "{folder}"
+secret = "{secret}"
+
+[site]
+base_url = "http://localhost:8025"
+sender = "alerts@example.org"
+
+[database]
+url = "{database}"
+
+{transports}
+[sending]
+lease = {lease}
+batch = {batch}
+retry_first = 1
+retry_most = 2
+
+[web]
+enabled = {web}
+port = 0
+"""
+_TRANSPORT = """\
+[transport.{name}]
+host = "127.0.0.1"
+port = {port}
+connections = {connections}
+
+"""
+
+
+class Stalled(Exception):
+    """What a scene waits for does not come; the text has the last words of the machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How large a scene is."""
+
+    readers: int = 3000
+    delay: float = 0.01  # seconds the sink takes for a mail
+    connections: int = 4
+    batch: int = 200
+    pipelining: bool = True
+
+
+class Machine:
+    """A daemon on a machine of its own."""
+
+    def __init__(self, folder: Path, door: int, way: Proxy, config: str) -> None:
+        self.door = door
+        self.way = way
+        self._folder = folder
+        self._config = folder / "config.toml"
+        self._config.write_text(config)
+        self._starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Starts the daemon, and returns when it is ready."""
+        self._starts += 1
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ALERTS_")}
+        with self._log().open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a thread's child would die with the thread
+                [sys.executable, "-m", "alerts.cli", "--config", self._config, "run"],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509 - it only calls the kernel
+            )
+        await self.has_said("daemon_ready")
+
+    async def has_said(self, event: str) -> dict[str, object]:
+        """Waits for a line of the log, and gives the last such."""
+        deadline = time.monotonic() + _PATIENCE
+        while not (said := [line for line in self.log() if line["event"] == event]):
+            if time.monotonic() > deadline or not self.is_running:
+                raise Stalled(f"{event} was not said\n{self.last_words()}")
+            await asyncio.sleep(_LOOK_SECONDS)
+        return said[-1]
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def worker(self) -> str:
+        """The name under which it leases, since its last start."""
+        (ready,) = [line for line in self.log() if line["event"] == "daemon_ready"]
+        return str(ready["worker"])
+
+    def kill(self) -> float:
+        """Kills it as the kernel does; gives when, once it is gone."""
+        self._running().kill()
+        self._running().wait()
+        return time.monotonic()
+
+    def sleep(self) -> float:
+        """Stops it, as a machine that is suspended stops; gives when."""
+        self._running().send_signal(signal.SIGSTOP)
+        return time.monotonic()
+
+    def wake(self) -> float:
+        now = time.monotonic()
+        self._running().send_signal(signal.SIGCONT)
+        return now
+
+    async def leave(self) -> int:
+        """Asks it to end; gives its exit status."""
+        self._running().terminate()
+        return await asyncio.to_thread(self._running().wait, _PATIENCE)
+
+    def log(self) -> list[dict[str, object]]:
+        """What it has said since its last start."""
+        lines = self._log().read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines if line.startswith(b"{")]
+
+    def last_words(self) -> str:
+        return f"--- machine {self.door}\n{self._log().read_bytes()[-6000:].decode(errors='replace')}"
+
+    def close(self) -> None:
+        if self.is_running:
+            self.wake()
+            self.kill()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "it was started"
+        return self._process
+
+    def _log(self) -> Path:
+        return self._folder / f"daemon-{self._starts}.log"
+
+
+class Stage:
+    """A site with its readers, its sink and its machines, and a scene on it in progress."""
+
+    def __init__(
+        self, folder: Path, server: Server, url: str, plan: Plan, sink: Sink, stack: AsyncExitStack
+    ) -> None:
+        self.server = server
+        self.plan = plan
+        self.machines: list[Machine] = []
+        self.fates: list[Fate] = []
+        self.problems: list[str] = []
+        self._doors = itertools.count()
+        self._folder = folder
+        self._url = url
+        self._sink = sink
+        self._stack = stack
+        self._secret = secrets.token_hex(32)
+        self._database = Database(url)
+        self._lines: list[Line] = []
+        self._taken: Counter[int] = Counter()  # mails by mark
+        self._by_door: Counter[tuple[int, int]] = Counter()  # mails by mark and door
+        self._door_of: dict[int, int] = {}  # by connection
+        self._open: set[int] = set()
+        self._owed: set[Mail] = set()
+        self._left_at: dict[str, float] = {}
+        self._alerts: dict[int, int] = {}  # by mark
+        with self._database.begin() as session:
+            now = datetime.now(UTC)
+            self._feed = build.a_feed(session, now=now)
+            self._ids = build.readers(session, plan.readers, build.a_topic(session, now=now), now=now)
+        self._addresses = [f"reader{number}@example.org" for number in range(1, plan.readers + 1)]
+
+    async def machine(self, *, is_web: bool = False, slow: int | None = None) -> Machine:
+        """Makes a machine and starts it; `slow` is the port of a second relay."""
+        door = next(self._doors)
+        folder = self._folder / f"machine-{door}"
+        folder.mkdir()
+        url = make_url(self._url)
+        way = await self._stack.enter_async_context(proxy(Path(str(url.query["host"])) / ".s.PGSQL.5432"))
+        through = url.set(query={}, host=way.host, port=way.port).render_as_string()
+        relays = {"main": self._sink.ports[door]} | ({"slow": slow} if slow else {})
+        config = _CONFIG.format(
+            folder=folder,
+            secret=self._secret,
+            database=through,
+            transports="".join(
+                _TRANSPORT.format(name=name, port=port, connections=self.plan.connections)
+                for name, port in relays.items()
+            ),
+            lease=LEASE,
+            batch=self.plan.batch,
+            web=str(is_web).lower(),
+        )
+        made = Machine(folder, door, way, config)
+        self.machines.append(made)
+        self._stack.callback(made.close)
+        await made.start()
+        return made
+
+    async def several(self, count: int) -> list[Machine]:
+        """Makes machines, started side by side."""
+        return list(await asyncio.gather(*(self.machine() for _ in range(count))))
+
+    def announce(self) -> int:
+        """Announces an entry to all readers; gives its mark."""
+        mark = len(self._alerts) + 1
+        now = datetime.now(UTC)
+        with self._database.begin() as session:
+            entry = build.an_entry(session, self._feed, f"post-{mark}", title=f"News, mark-{mark:04}", now=now)
+            alert = announce_entry(session, entry, now)
+        assert alert is not None
+        self._alerts[mark] = alert
+        self._owed |= {(mark, address) for address in self._addresses}
+        return mark
+
+    async def taken(self, mark: int, count: int, by: Machine | None = None) -> None:
+        """Returns once the sink took so many mails of an entry, by the door of one machine if one is named."""
+        await self._until(
+            lambda: (self._taken[mark] if by is None else self._by_door[mark, by.door]) >= count,
+            f"{count} mails of {mark}" + (f" from machine {by.door}" if by else ""),
+        )
+
+    async def done(self, mark: int) -> None:
+        """Returns once the ledger calls an entry's alert done: what was really mailed, the sink says."""
+        await self._until(lambda: self._is_done(mark), f"the end of alert {mark}")
+
+    async def quiet(self, machine: Machine) -> None:
+        """Returns once the sink has no connection of a machine."""
+        await self._until(
+            lambda: machine.door not in {self._door_of[each] for each in self._open},
+            f"the end of machine {machine.door}'s connections",
+        )
+
+    async def befalls(self, machine: Machine, how: str, at: float) -> None:
+        """Notes what befell a machine just now, and which mails it had opened and not recorded."""
+        await asyncio.sleep(_UNDER_WAY_SECONDS)
+        with self._database.begin() as session:
+            in_doubt = _unrecorded(session, machine.worker)
+        marks = {alert: mark for mark, alert in self._alerts.items()}
+        address = dict(zip(self._ids, self._addresses, strict=True))
+        mails = frozenset((marks[alert], address[reader]) for alert, reader in in_doubt)
+        self.fates.append(Fate(machine.door, at, how, mails))
+
+    def journal_was_read(self, machine: Machine, *, is_in_time: bool) -> None:
+        """Notes that a machine's journal was read before another took its batches over, if it was."""
+        self._change_fate(machine, is_journal_read=is_in_time)
+
+    def woke(self, machine: Machine, at: float) -> None:
+        """Notes when a machine went on: nothing more may come over the connections it had."""
+        self._change_fate(machine, is_awake_again_at=at)
+
+    def expect(self, is_so: bool, otherwise: str) -> None:
+        if not is_so:
+            self.problems.append(otherwise)
+
+    def is_at_work(self, mark: int, machine: Machine) -> bool:
+        return self._by_door[mark, machine.door] > 0
+
+    def _change_fate(self, machine: Machine, **facts: Any) -> None:
+        self.fates = [replace(each, **facts) if each.door == machine.door else each for each in self.fates]
+
+    def verdict(self, grace: float = 0.0) -> Verdict:
+        """Judges the whole scene."""
+        self._read()
+        found = judge(self._lines, frozenset(self._owed), self.fates, self._left_at, grace)
+        with self._database.begin() as session:
+            states = Counter(session.exec(select(Delivery.state)))
+        final = {DeliveryState.ACCEPTED: len(self._owed)}
+        if not self._left_at and dict(states) != final:
+            self.problems.append(f"the ledger ends with {dict(states)}")
+        return Verdict(found.owed, found.accepted, found.repeated, found.allowed, (*self.problems, *found.problems))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _is_done(self, mark: int) -> bool:
+        with self._database.begin() as session:
+            return session.get_one(Alert, self._alerts[mark]).state == AlertState.DONE
+
+    async def _until(self, holds: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not self._holds_now(holds):
+            if time.monotonic() > deadline:
+                words = "\n".join(each.last_words() for each in self.machines)
+                raise Stalled(f"{what} did not come; taken: {dict(self._taken)}\n{words}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _holds_now(self, holds: Callable[[], bool]) -> bool:
+        self._read()
+        return holds()
+
+    def _read(self) -> None:
+        for line in self._sink.news():
+            self._lines.append(line)
+            if isinstance(line, Opened):
+                self._door_of[line.connection] = line.door
+                self._open.add(line.connection)
+            elif isinstance(line, Accepted):
+                self._taken[line.mark] += 1
+                self._by_door[line.mark, self._door_of[line.connection]] += 1
+            else:
+                self._open.discard(line.connection)
+
+
+async def join_and_leave(stage: Stage) -> None:
+    """Machines join and leave in order while an alert goes out: nothing is repeated."""
+    part = stage.plan.readers // 6
+    one, two = await stage.several(2)
+    mark = stage.announce()
+    await stage.taken(mark, part)
+    three, status = await asyncio.gather(stage.machine(), one.leave())
+    stage.expect(status == 0, f"a machine that left ended with {status}")
+    await stage.taken(mark, part, three)
+    status = await two.leave()
+    stage.expect(status == 0, f"a machine that left ended with {status}")
+    await stage.done(mark)
+
+
+async def killed(stage: Stage) -> None:
+    """One machine is lost with its disk, one daemon is killed and comes back on its own."""
+    part = stage.plan.readers // 8
+    lost, back, _ = await stage.several(3)
+    mark = stage.announce()
+    await stage.taken(mark, part, lost)
+    await stage.taken(mark, part, back)
+    await stage.befalls(lost, "lost with its journal", lost.kill())
+    at = back.kill()
+    await stage.befalls(back, "killed and back", at)
+    await back.start()
+    stage.journal_was_read(back, is_in_time=time.monotonic() - at < LEASE)
+    await stage.done(mark)
+
+
+async def slept(stage: Stage) -> None:
+    """One machine is stopped for longer than its lease, and wakes when another has done its work."""
+    part = stage.plan.readers // 6
+    one, _ = await stage.several(2)
+    mark = stage.announce()
+    await stage.taken(mark, part, one)
+    await stage.befalls(one, "stopped for longer than its lease", one.sleep())
+    await stage.done(mark)
+    stage.woke(one, one.wake())
+    await one.has_said("lease_lost")
+    second = stage.announce()
+    await stage.done(second)
+    stage.expect(stage.is_at_work(second, one), "the machine that woke does nothing")
+
+
+async def without_database(stage: Stage) -> None:
+    """Three machines lose their way to the database, each differently; one keeps it, and does their work."""
+    part = stage.plan.readers // 12
+    cut, halved, held, _ = await stage.several(4)
+    mark = stage.announce()
+    for each in (cut, halved, held):
+        await stage.taken(mark, part, each)
+    halved.way.half_close()
+    cut.way.shut()
+    held.way.hold()
+    now = time.monotonic()
+    await asyncio.gather(
+        stage.befalls(cut, "cut from the database for longer than its lease", now),
+        stage.befalls(held, "its packets were lost for longer than its lease", now),
+    )
+    await stage.done(mark)
+    cut.way.open()
+    held.way.open()
+    second = stage.announce()
+    for each in (cut, halved, held):
+        await stage.taken(second, 1, each)
+    await stage.done(second)
+
+
+async def restarted(stage: Stage) -> None:
+    """PostgreSQL is restarted, in order and then as after a crash: all machines go on, nothing is repeated."""
+    part = stage.plan.readers // 4
+    await stage.several(2)
+    mark = stage.announce()
+    await stage.taken(mark, part)
+    stage.server.restart(signal.SIGINT)
+    await stage.taken(mark, 2 * part)
+    stage.server.restart(signal.SIGQUIT)
+    await stage.done(mark)
+
+
+SCENES = {each.__name__: each for each in (join_and_leave, killed, slept, without_database, restarted)}
+
+
+async def play(name: str, server: Server, folder: Path, plan: Plan) -> Verdict:
+    """Plays a scene on a new database to its end; raises Stalled when a machine does not get on by itself."""
+    async with AsyncExitStack() as stack:
+        url = stack.enter_context(server.database())
+        # Off for tests, and an acknowledged commit could then be lost by the scene's own restart.
+        server.execute(f"ALTER DATABASE {make_url(url).database} SET synchronous_commit = on")
+        sink = stack.enter_context(Sink(folder, plan.delay, pipelining=plan.pipelining, doors=DOORS))
+        stage = Stage(folder, server, url, plan, sink, stack)
+        stack.callback(stage.close)
+        await SCENES[name](stage)
+        return stage.verdict()
+
+
+def _unrecorded(session: Session, worker: str) -> list[tuple[int, int]]:
+    query = (
+        select(Delivery.alert_id, Delivery.subscriber_id)
+        .join(
+            Batch,
+            (col(Batch.alert_id) == Delivery.alert_id)
+            & col(Delivery.subscriber_id).between(col(Batch.first_id), col(Batch.last_id)),
+        )
+        .where(Batch.worker == worker, Delivery.state == DeliveryState.SENDING)
+    )
+    return [(alert, reader) for alert, reader in session.exec(query)]
