@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +83,10 @@ class Stalled(Exception):
 class Plan:
     """How large a scene is."""
 
-    readers: int = 3000
+    readers: int = 1500
     delay: float = 0.01  # seconds the sink takes for a mail
     connections: int = 4
-    batch: int = 200
+    batch: int = 100
     pipelining: bool = True
 
 
@@ -206,7 +206,7 @@ class Stage:
         self._alerts: dict[int, int] = {}  # by mark
         with self._database.begin() as session:
             now = datetime.now(UTC)
-            self._feed = build.a_feed(session, now=now)
+            self._feed = build.a_feed(session, now=now, next_poll_at=now + timedelta(days=1))
             self._ids = build.readers(session, plan.readers, build.a_topic(session, now=now), now=now)
         self._addresses = [f"reader{number}@example.org" for number in range(1, plan.readers + 1)]
 
