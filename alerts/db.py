@@ -71,6 +71,9 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session:
             with session.begin():
                 yield session
+            for function in session.info.pop("afterwards", ()):
+                with session.begin():
+                    function(session)
             if session.info.get("wake"):
                 for listener in self._listeners:
                     listener()
@@ -100,6 +103,15 @@ def wake(session: Session) -> None:
     session.info["wake"] = True
     if _dialect(session) == "postgresql":
         session.connection().exec_driver_sql(f"NOTIFY {WAKE_CHANNEL}")
+
+
+def once_committed(session: Session, function: Callable[[Session], object]) -> None:
+    """Has `Database.begin` run `function` in a transaction of its own, once this one is committed, before it ends.
+
+    It is for what has to wait for others, and so finds nothing to wait for on SQLite, where writers take turns.
+    """
+    if _dialect(session) == "postgresql":
+        session.info.setdefault("afterwards", []).append(function)
 
 
 def clock(session: Session) -> datetime:
