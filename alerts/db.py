@@ -47,6 +47,8 @@ WAKE_CHANNEL = "alerts_work"
 # The WAL-reset bug: two connections that checkpoint and commit at once can corrupt the file (fixed 3.51.3).
 _WAL_IS_SAFE_FROM = (3, 51, 3)
 _BUSY_SECONDS = 30
+# A machine that sleeps, or is cut off, in the middle of a transaction holds locks that all others wait for.
+_IDLE_SECONDS = 10
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -321,14 +323,30 @@ def _postgres_engine(url: URL, threads: int) -> Engine:
         pool_size=threads + 4,  # the daemon's threads, and the web handlers' beside them
         max_overflow=16,
         pool_pre_ping=True,
-        connect_args={
-            "options": "-c statement_timeout=60000 -c timezone=UTC",
-            "application_name": "alerts",
-            # A server that vanished without a word is given up in half a minute, not in TCP's quarter of an hour.
-            "connect_timeout": 10,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 4,
-            "tcp_user_timeout": 30_000,
-        },
+        connect_args=connection_settings(),
     )
+
+
+def connection_settings() -> dict[str, Any]:
+    """Gives what each connection to PostgreSQL is opened with: either end gives the other up in half a minute.
+
+    Left to TCP, one that vanished without a word is there for a quarter of an hour, or for hours.
+    """
+    settings = {
+        "timezone": "UTC",
+        "statement_timeout": "60s",
+        "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS}s",
+        "tcp_keepalives_idle": "10s",
+        "tcp_keepalives_interval": "5s",
+        "tcp_keepalives_count": "4",
+        "tcp_user_timeout": "30s",
+    }
+    return {
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        "application_name": "alerts",
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+    }

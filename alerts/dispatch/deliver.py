@@ -18,6 +18,7 @@ from time import monotonic
 import structlog
 from sqlmodel import Session
 
+from alerts import clocks
 from alerts.audience.tokens import Keys
 from alerts.db import Database, clock
 from alerts.dispatch import outbox, receipts
@@ -264,12 +265,14 @@ def _report(lease: Lease, group: Sequence[Receipt]) -> None:
 def _claim(
     session: Session, settings: Settings, prefer: Lane | None, in_hand: Collection[tuple[int, int]]
 ) -> Lease | None:
+    began = clocks.boot_time()  # before the database is asked what time it is
     return outbox.claim(
         session,
         settings.worker,
         size=settings.batch,
         length=settings.lease,
         now=clock(session),
+        began=began,
         prefer=prefer,
         but_not=in_hand,
     )
