@@ -48,21 +48,12 @@ class Relay(Protocol):
 
 
 @asynccontextmanager
-async def delivering(db: Database, relay: Relay, folder: Path, **changes: Any) -> AsyncIterator[Deliverer]:
-    """A deliverer at work for the length of the block."""
-    at = Server(
-        name="main",
-        host=relay.host,
-        port=relay.port,
-        tls="none",
-        username="",
-        password="",
-        connections=4,
-        connect_timeout=timedelta(seconds=5),
-        reply_timeout=timedelta(seconds=5),
-        final_timeout=timedelta(seconds=5),
-    )
-    transports = Transports({Transport(at): 1})
+async def delivering(
+    db: Database, relay: Relay, folder: Path, *, beside: Relay | None = None, **changes: Any
+) -> AsyncIterator[Deliverer]:
+    """A deliverer at work for the length of the block, with a second relay if there is one `beside`."""
+    relays = {"main": relay} | ({"beside": beside} if beside else {})
+    transports = Transports({Transport(_server(name, at)): 1 for name, at in relays.items()})
     stop = asyncio.Event()
     settings = replace(SETTINGS, **changes)
     with Journals(folder / "journal", settings.worker) as journals:
@@ -78,6 +69,21 @@ async def delivering(db: Database, relay: Relay, folder: Path, **changes: Any) -
             deliverer.wake()
             await task
             await transports.close()
+
+
+def _server(name: str, at: Relay) -> Server:
+    return Server(
+        name=name,
+        host=at.host,
+        port=at.port,
+        tls="none",
+        username="",
+        password="",
+        connections=4,
+        connect_timeout=timedelta(seconds=5),
+        reply_timeout=timedelta(seconds=5),
+        final_timeout=timedelta(seconds=5),
+    )
 
 
 async def until(db: Database, holds: Callable[[Session], bool]) -> None:

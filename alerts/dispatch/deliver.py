@@ -7,7 +7,7 @@ while another's mails are on the wire. What a courier cannot finish is left to i
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Deliverer:
         self._settings = settings
         self._work = asyncio.Event()
         self._claims = 0
-        self._pace = _Pace()
+        self._paces: dict[str, _Pace] = defaultdict(_Pace)  # by transport
         self._recovered_at = 0.0
         self._recovering = asyncio.Lock()
 
@@ -140,7 +140,7 @@ class Deliverer:
             journal.remove()
 
     async def _open(self, lease: Lease, fence: Fence, transport: Transport) -> Sequence[Opening]:
-        size = min(self._pace.chunk(self._settings.parallel), self._settings.batch)
+        size = min(self._paces[transport.name].chunk(self._settings.parallel), self._settings.batch)
         plan = Plan(size, self._settings.keys.current, transport.name)
         with fence.renewal():
             openings = await self._db.run(_open, lease, plan)
@@ -162,7 +162,9 @@ class Deliverer:
             # Nothing more of this chunk may begin, and the journal must see the end of what did.
             fence.shut()
             await chunk.rest()
-        self._pace.measure(replied, monotonic() - began)
+        transports = {opening.transport for opening in openings}
+        if len(transports) == 1:  # resends go by the transports of the first time, and measure none
+            self._paces[transports.pop()].measure(replied, monotonic() - began)
 
     async def _submit(self, lease: Lease, openings: Sequence[Opening], chunk: Chunk) -> None:
         try:
@@ -229,7 +231,7 @@ class Deliverer:
 
 
 class _Pace:
-    """How many mails a second leave here; chunks are sized to about one second of it."""
+    """How many mails a second leave here by one transport; chunks are sized to about one second of it."""
 
     def __init__(self) -> None:
         self._rate = 0.0

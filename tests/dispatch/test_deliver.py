@@ -13,7 +13,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from alerts.db import Database
-from alerts.dispatch import outbox, receipts
+from alerts.dispatch import deliver, outbox, receipts
 from alerts.dispatch.announce import announce_key_event
 from alerts.dispatch.compose import Composer, Own
 from alerts.dispatch.explain import explain
@@ -325,6 +325,27 @@ async def test_a_relay_that_was_away_does_not_make_chunks_large(
         await server.wait_until(lambda: len(server.accepted) >= 10)
         sending = [row for row in rows(sqlite_db) if row.state == DeliveryState.SENDING]
     assert len(sending) <= 100
+
+
+async def test_a_fast_relay_makes_no_large_chunks_for_a_slow_one_beside_it(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk is what an unsubscribe cannot stop: about a second of sending, of the relay that it goes to."""
+    fast, slow = await smtp_server(), await smtp_server(delay=0.2)
+    at_most = int(4 / 0.2 / 2)  # its connections, by the time it takes, shared by two couriers
+    announce(sqlite_db, 300)
+    sizes: dict[str, list[int]] = {"main": [], "beside": []}
+
+    def note(session: Session, lease: Lease, plan: Plan, now: datetime) -> Sequence[Opening]:
+        sizes[plan.transport].append(plan.size)
+        return open_chunk(session, lease, plan, now)
+
+    monkeypatch.setattr(deliver, "open_chunk", note)
+    async with delivering(sqlite_db, fast, tmp_path, beside=slow):
+        await until(sqlite_db, all_done)
+    assert len(fast.accepted) + len(slow.accepted) == 300
+    assert max(sizes["main"]) > at_most
+    assert max(sizes["beside"]) <= at_most
 
 
 async def test_nothing_is_opened_while_no_relay_can_be_reached(
