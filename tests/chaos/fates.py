@@ -37,6 +37,7 @@ class Verdict:
     accepted: int
     repeated: int
     allowed: int
+    after_leaving: float  # seconds after the acknowledgement at which a reader who left was last mailed
     problems: tuple[str, ...]
 
 
@@ -44,15 +45,12 @@ def judge(
     lines: Iterable[Line],
     owed: frozenset[Mail],
     fates: Sequence[Fate],
-    left_at: Mapping[str, float] | None = None,
-    grace: float = 0.0,
+    left: Mapping[str, float],
 ) -> Verdict:
-    """Compares the log with what was owed.
+    """Compares the log with what was owed; `left` says when each reader's unsubscribe was acknowledged.
 
-    `left_at` says when each reader's unsubscribe was acknowledged: they may be missing, and nothing may be
-    accepted for them `grace` seconds after it.
+    They may be missing.
     """
-    left = left_at or {}
     opened: dict[int, Opened] = {}
     closed: dict[int, float] = {}
     copies: dict[Mail, list[Accepted]] = defaultdict(list)
@@ -90,7 +88,7 @@ def judge(
         if each.at > fate.is_awake_again_at and _is_of_before(opened[each.connection], fate)
     ]
     stayed = {mail for mail in owed if mail[1] not in left}
-    after = [each for same in copies.values() for each in same if each.at > left.get(each.rcpt, each.at) + grace]
+    after = [each.at - left[each.rcpt] for same in copies.values() for each in same if each.rcpt in left]
     problems += [
         f"{count} {what}"
         for count, what in (
@@ -102,7 +100,6 @@ def judge(
                 "mails whose copies differ",
             ),
             (len(late), "mails over the connections of a machine that woke"),
-            (len(after), "mails to readers long after they had left"),
         )
         if count
     ]
@@ -111,6 +108,7 @@ def judge(
         accepted=sum(map(len, copies.values())),
         repeated=sum(len(same) - 1 for same in copies.values()),
         allowed=sum(allowances),
+        after_leaving=max(after, default=0.0),
         problems=tuple(problems),
     )
 

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import secrets
 import signal
 import subprocess
@@ -20,14 +21,18 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import sqlalchemy as sa
 from sqlalchemy import make_url
 from sqlmodel import Session, col, select
 
 import build
 from alerts.audience import tokens
+from alerts.audience.tokens import Purpose
 from alerts.db import Database
 from alerts.dispatch.announce import announce_entry
 from alerts.models import Alert, AlertState, Batch, Delivery, DeliveryState
@@ -42,6 +47,7 @@ DOORS = 6
 LEASE = 5
 _PATIENCE = 60
 _LOOK_SECONDS = 0.02
+_LEAVING_AT_ONCE = 16
 _UNDER_WAY_SECONDS = 0.2  # what a server had received when its client was cut off is done by then
 
 _CONFIG = """\
@@ -66,6 +72,16 @@ retry_most = 2
 enabled = {web}
 port = 0
 """
+# A deferred trigger runs in the commit: so it is known when each opening was committed, to the moment before.
+_WATCH_OPENINGS = (
+    "CREATE TABLE opened (alert_id BIGINT, subscriber_id BIGINT, at TIMESTAMPTZ)",
+    """CREATE FUNCTION note_opening() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO opened VALUES (NEW.alert_id, NEW.subscriber_id, clock_timestamp()); RETURN NULL;
+    END $$""",
+    """CREATE CONSTRAINT TRIGGER note_opening AFTER INSERT OR UPDATE ON delivery DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW WHEN (NEW.state = 'sending') EXECUTE FUNCTION note_opening()""",
+)
+_OPENED = sa.text("SELECT address, at FROM opened JOIN subscriber ON subscriber.id = subscriber_id")
 _TRANSPORT = """\
 [transport.{name}]
 host = "127.0.0.1"
@@ -178,6 +194,14 @@ class Machine:
         return self._folder / f"daemon-{self._starts}.log"
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """When a reader was told that they get no more."""
+
+    at: float  # of the monotonic clock, which the sink's log has
+    by_clock: datetime  # the wall's, which the database has
+
+
 class Stage:
     """A site with its readers, its sink and its machines, and a scene on it in progress."""
 
@@ -189,6 +213,7 @@ class Stage:
         self.machines: list[Machine] = []
         self.fates: list[Fate] = []
         self.problems: list[str] = []
+        self.left: dict[str, Left] = {}
         self._doors = itertools.count()
         self._folder = folder
         self._url = url
@@ -202,23 +227,28 @@ class Stage:
         self._door_of: dict[int, int] = {}  # by connection
         self._open: set[int] = set()
         self._owed: set[Mail] = set()
-        self._left_at: dict[str, float] = {}
         self._alerts: dict[int, int] = {}  # by mark
         with self._database.begin() as session:
+            for statement in _WATCH_OPENINGS:
+                session.connection().execute(sa.text(statement))
             now = datetime.now(UTC)
             self._feed = build.a_feed(session, now=now, next_poll_at=now + timedelta(days=1))
             self._ids = build.readers(session, plan.readers, build.a_topic(session, now=now), now=now)
         self._addresses = [f"reader{number}@example.org" for number in range(1, plan.readers + 1)]
 
-    async def machine(self, *, is_web: bool = False, slow: int | None = None) -> Machine:
-        """Makes a machine and starts it; `slow` is the port of a second relay."""
+    async def machine(self, *, is_web: bool = False, slow: float = 0.0) -> Machine:
+        """Makes a machine and starts it; with a second relay, if it is to be so many seconds `slow`."""
         door = next(self._doors)
         folder = self._folder / f"machine-{door}"
         folder.mkdir()
         url = make_url(self._url)
         way = await self._stack.enter_async_context(proxy(Path(str(url.query["host"])) / ".s.PGSQL.5432"))
         through = url.set(query={}, host=way.host, port=way.port).render_as_string()
-        relays = {"main": self._sink.ports[door]} | ({"slow": slow} if slow else {})
+        relays = {"main": self._sink.ports[door]}
+        if slow:
+            far = await self._stack.enter_async_context(proxy(("127.0.0.1", self._sink.ports[door])))
+            far.delay = slow
+            relays["slow"] = far.port
         config = _CONFIG.format(
             folder=folder,
             secret=self._secret,
@@ -299,16 +329,44 @@ class Stage:
     def _change_fate(self, machine: Machine, **facts: Any) -> None:
         self.fates = [replace(each, **facts) if each.door == machine.door else each for each in self.fates]
 
-    def verdict(self, grace: float = 0.0) -> Verdict:
+    async def unsubscribe(self, machine: Machine, mark: int, count: int) -> None:
+        """Has readers leave by the one click of the mail about an entry, some at a time; notes when each was told so."""
+        port = (await machine.has_said("pages_served"))["port"]
+        keys = tokens.derive(self._secret.encode(), [])
+        leaving = iter(random.Random(7).sample(range(self.plan.readers), count))
+
+        async def some() -> None:
+            for number in leaving:
+                token = tokens.make(
+                    keys, Purpose.MANAGE, self._ids[number], self._alerts[mark], keys.current
+                )
+                form = {"List-Unsubscribe": "One-Click"}
+                async with client.post(f"http://127.0.0.1:{port}/u/{token}", data=form) as answer:
+                    self.expect(answer.status == HTTPStatus.OK, f"an unsubscribe was answered {answer.status}")
+                self.left[self._addresses[number]] = Left(time.monotonic(), datetime.now(UTC))
+
+        async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
+            for _ in range(_LEAVING_AT_ONCE):
+                tasks.create_task(some())
+
+    def verdict(self) -> Verdict:
         """Judges the whole scene."""
         self._read()
-        found = judge(self._lines, frozenset(self._owed), self.fates, self._left_at, grace)
+        found = judge(self._lines, frozenset(self._owed), self.fates, {who: each.at for who, each in self.left.items()})
         with self._database.begin() as session:
             states = Counter(session.exec(select(Delivery.state)))
-        final = {DeliveryState.ACCEPTED: len(self._owed)}
-        if not self._left_at and dict(states) != final:
-            self.problems.append(f"the ledger ends with {dict(states)}")
-        return Verdict(found.owed, found.accepted, found.repeated, found.allowed, (*self.problems, *found.problems))
+            late = [
+                address
+                for address, opened_at in session.connection().execute(_OPENED)
+                if address in self.left and opened_at > self.left[address].by_clock
+            ]
+        mailed = {mail for mail in self._owed if mail[1] not in self.left}
+        skipped = states.pop(DeliveryState.SKIPPED, 0)
+        self.expect(not late, f"{len(late)} mails were opened after their reader's unsubscribe was acknowledged")
+        self.expect(set(states) <= {DeliveryState.ACCEPTED}, f"the ledger ends with {dict(states)}")
+        self.expect(states.total() + skipped == len(self._owed), "the ledger does not know of all")
+        self.expect(states.total() >= len(mailed), "the ledger skipped somebody who had not left")
+        return replace(found, problems=(*self.problems, *found.problems))
 
     def close(self) -> None:
         self._database.close()
@@ -422,7 +480,16 @@ async def restarted(stage: Stage) -> None:
     await stage.done(mark)
 
 
-SCENES = {each.__name__: each for each in (join_and_leave, killed, slept, without_database, restarted)}
+async def left(stage: Stage) -> None:
+    """Readers leave through one machine's pages, while others mail them through a fast relay and a slow one."""
+    web, *_ = await asyncio.gather(stage.machine(is_web=True, slow=0.2), stage.machine(slow=0.2))
+    mark = stage.announce()
+    await stage.taken(mark, stage.plan.readers // 10)
+    await stage.unsubscribe(web, mark, stage.plan.readers // 3)
+    await stage.done(mark)
+
+
+SCENES = {each.__name__: each for each in (join_and_leave, killed, slept, without_database, restarted, left)}
 
 
 async def play(name: str, server: Server, folder: Path, plan: Plan) -> Verdict:

@@ -58,8 +58,8 @@ class Link:
 class Proxy:
     """Carries what comes to `port` of this machine to a server: (host, port), or the path of a socket."""
 
-    def __init__(self, to: tuple[str, int] | Path) -> None:
-        self.host = "127.0.0.1"
+    def __init__(self, to: tuple[str, int] | Path, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.port = 0
         self.delay = 0.0  # seconds that each piece waits, either way
         self.links: list[Link] = []
@@ -150,9 +150,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(to: tuple[str, int] | Path) -> AsyncIterator[Proxy]:
+async def proxy(to: tuple[str, int] | Path, host: str = "127.0.0.1") -> AsyncIterator[Proxy]:
     """Gives a proxy for the length of the block."""
-    made = Proxy(to)
+    made = Proxy(to, host)
     await made.start()
     try:
         yield made
