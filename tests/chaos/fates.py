@@ -94,7 +94,7 @@ def judge(
         for count, what in (
             (len(stayed - copies.keys()), "mails lost"),
             (len(copies.keys() - owed), "mails to somebody who was owed none"),
-            (sum(len(same) > 2 for same in copies.values()), "mails that came more than twice"),  # noqa: PLR2004
+            (sum(len(same) > 2 for same in copies.values()), "mails that came more than twice"),
             (
                 sum(len({(each.sha256, each.message_id) for each in same}) > 1 for same in copies.values()),
                 "mails whose copies differ",
@@ -108,7 +108,7 @@ def judge(
         accepted=sum(map(len, copies.values())),
         repeated=sum(len(same) - 1 for same in copies.values()),
         allowed=sum(allowances),
-        after_leaving=max(after, default=0.0),
+        after_leaving=max(0.0, *after) if after else 0.0,
         problems=tuple(problems),
     )
 
@@ -117,7 +117,8 @@ def _allowance(fate: Fate, opened: Mapping[int, Opened], closed: Mapping[int, fl
     if not fate.is_journal_read:
         return len(fate.in_doubt)
     return sum(
-        _is_of_before(each, fate) and closed.get(each.connection, fate.at) >= fate.at for each in opened.values()
+        _is_of_before(each, fate) and closed.get(each.connection, fate.at) >= fate.at
+        for each in opened.values()
     )
 
 

@@ -6,27 +6,32 @@ Each machine is a daemon with a state folder of its own, so that no other reads 
 of its own to the database, over which the scene rules.
 """
 
+import argparse
 import asyncio
 import itertools
 import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import sqlalchemy as sa
+from rich.console import Console
+from rich.table import Table
 from sqlalchemy import make_url
 from sqlmodel import Session, col, select
 
@@ -39,11 +44,16 @@ from alerts.models import Alert, AlertState, Batch, Delivery, DeliveryState
 from chaos.audit import Accepted, Line, Opened
 from chaos.fates import Fate, Mail, Verdict, judge
 from chaos.processes import Sink
+from fakes import postgres
+from fakes.netns import CannotMake, Namespace, namespace
 from fakes.postgres import Server
 from fakes.process import dying_with_parent
 from fakes.proxy import Proxy, proxy
 
+T = TypeVar("T")
+
 DOORS = 6
+_HERE = "127.0.0.1"
 LEASE = 5
 _PATIENCE = 60
 _LOOK_SECONDS = 0.02
@@ -84,7 +94,7 @@ _WATCH_OPENINGS = (
 _OPENED = sa.text("SELECT address, at FROM opened JOIN subscriber ON subscriber.id = subscriber_id")
 _TRANSPORT = """\
 [transport.{name}]
-host = "127.0.0.1"
+host = "{host}"
 port = {port}
 connections = {connections}
 
@@ -109,9 +119,10 @@ class Plan:
 class Machine:
     """A daemon on a machine of its own."""
 
-    def __init__(self, folder: Path, door: int, way: Proxy, config: str) -> None:
+    def __init__(self, folder: Path, door: int, way: Proxy, config: str, prefix: Sequence[str]) -> None:
         self.door = door
         self.way = way
+        self._prefix = prefix
         self._folder = folder
         self._config = folder / "config.toml"
         self._config.write_text(config)
@@ -124,7 +135,7 @@ class Machine:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ALERTS_")}
         with self._log().open("wb") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a thread's child would die with the thread
-                [sys.executable, "-m", "alerts.cli", "--config", self._config, "run"],
+                [*self._prefix, sys.executable, "-m", "alerts.cli", "--config", self._config, "run"],
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -236,36 +247,50 @@ class Stage:
             self._ids = build.readers(session, plan.readers, build.a_topic(session, now=now), now=now)
         self._addresses = [f"reader{number}@example.org" for number in range(1, plan.readers + 1)]
 
-    async def machine(self, *, is_web: bool = False, slow: float = 0.0) -> Machine:
-        """Makes a machine and starts it; with a second relay, if it is to be so many seconds `slow`."""
+    async def machine(
+        self, *, is_web: bool = False, slow: float = 0.0, inside: Namespace | None = None
+    ) -> Machine:
+        """Makes a machine and starts it, in a network namespace if one is given.
+
+        It has a second relay, if that is to be so many seconds `slow`.
+        """
         door = next(self._doors)
         folder = self._folder / f"machine-{door}"
         folder.mkdir()
         url = make_url(self._url)
-        way = await self._stack.enter_async_context(proxy(Path(str(url.query["host"])) / ".s.PGSQL.5432"))
+        server = Path(str(url.query["host"])) / ".s.PGSQL.5432"
+        way = await self._stack.enter_async_context(proxy(server, inside.far if inside else _HERE))
         through = url.set(query={}, host=way.host, port=way.port).render_as_string()
-        relays = {"main": self._sink.ports[door]}
+        port = self._sink.ports[door]
+        relays = {"main": (_HERE, port)}
         if slow:
-            far = await self._stack.enter_async_context(proxy(("127.0.0.1", self._sink.ports[door])))
+            far = await self._stack.enter_async_context(proxy((_HERE, port)))
             far.delay = slow
-            relays["slow"] = far.port
+            relays["slow"] = (far.host, far.port)
+        if inside:
+            near = await self._stack.enter_async_context(proxy((_HERE, port), inside.near))
+            relays["main"] = (near.host, near.port)
         config = _CONFIG.format(
             folder=folder,
             secret=self._secret,
             database=through,
             transports="".join(
-                _TRANSPORT.format(name=name, port=port, connections=self.plan.connections)
-                for name, port in relays.items()
+                _TRANSPORT.format(name=name, host=host, port=port, connections=self.plan.connections)
+                for name, (host, port) in relays.items()
             ),
             lease=LEASE,
             batch=self.plan.batch,
             web=str(is_web).lower(),
         )
-        made = Machine(folder, door, way, config)
+        made = Machine(folder, door, way, config, inside.prefix if inside else [])
         self.machines.append(made)
         self._stack.callback(made.close)
         await made.start()
         return made
+
+    def enter(self, block: AbstractContextManager[T]) -> T:
+        """Gives what a block gives, which ends with the scene."""
+        return self._stack.enter_context(block)
 
     async def several(self, count: int) -> list[Machine]:
         """Makes machines, started side by side."""
@@ -276,7 +301,9 @@ class Stage:
         mark = len(self._alerts) + 1
         now = datetime.now(UTC)
         with self._database.begin() as session:
-            entry = build.an_entry(session, self._feed, f"post-{mark}", title=f"News, mark-{mark:04}", now=now)
+            entry = build.an_entry(
+                session, self._feed, f"post-{mark}", title=f"News, mark-{mark:04}", now=now
+            )
             alert = announce_entry(session, entry, now)
         assert alert is not None
         self._alerts[mark] = alert
@@ -337,12 +364,12 @@ class Stage:
 
         async def some() -> None:
             for number in leaving:
-                token = tokens.make(
-                    keys, Purpose.MANAGE, self._ids[number], self._alerts[mark], keys.current
-                )
+                token = tokens.make(keys, Purpose.MANAGE, self._ids[number], self._alerts[mark], keys.current)
                 form = {"List-Unsubscribe": "One-Click"}
                 async with client.post(f"http://127.0.0.1:{port}/u/{token}", data=form) as answer:
-                    self.expect(answer.status == HTTPStatus.OK, f"an unsubscribe was answered {answer.status}")
+                    self.expect(
+                        answer.status == HTTPStatus.OK, f"an unsubscribe was answered {answer.status}"
+                    )
                 self.left[self._addresses[number]] = Left(time.monotonic(), datetime.now(UTC))
 
         async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
@@ -352,7 +379,9 @@ class Stage:
     def verdict(self) -> Verdict:
         """Judges the whole scene."""
         self._read()
-        found = judge(self._lines, frozenset(self._owed), self.fates, {who: each.at for who, each in self.left.items()})
+        found = judge(
+            self._lines, frozenset(self._owed), self.fates, {who: each.at for who, each in self.left.items()}
+        )
         with self._database.begin() as session:
             states = Counter(session.exec(select(Delivery.state)))
             late = [
@@ -362,7 +391,9 @@ class Stage:
             ]
         mailed = {mail for mail in self._owed if mail[1] not in self.left}
         skipped = states.pop(DeliveryState.SKIPPED, 0)
-        self.expect(not late, f"{len(late)} mails were opened after their reader's unsubscribe was acknowledged")
+        self.expect(
+            not late, f"{len(late)} mails were opened after their reader's unsubscribe was acknowledged"
+        )
         self.expect(set(states) <= {DeliveryState.ACCEPTED}, f"the ledger ends with {dict(states)}")
         self.expect(states.total() + skipped == len(self._owed), "the ledger does not know of all")
         self.expect(states.total() >= len(mailed), "the ledger skipped somebody who had not left")
@@ -489,7 +520,26 @@ async def left(stage: Stage) -> None:
     await stage.done(mark)
 
 
+async def vanished(stage: Stage) -> None:
+    """The packets between one machine and the database vanish, for longer than either end believes in the other."""
+    part = stage.plan.readers // 6
+    inside = stage.enter(namespace())
+    one, _ = await asyncio.gather(stage.machine(inside=inside), stage.machine())
+    mark = stage.announce()
+    await stage.taken(mark, part, one)
+    inside.lose()
+    await stage.befalls(one, "its packets vanished for longer than its lease", time.monotonic())
+    await stage.done(mark)
+    await one.has_said("delivery_interrupted")  # the kernel has given the connections up
+    inside.find()
+    second = stage.announce()
+    await stage.taken(second, 1, one)
+    await stage.done(second)
+
+
 SCENES = {each.__name__: each for each in (join_and_leave, killed, slept, without_database, restarted, left)}
+# What needs root, or half a minute.
+MORE_SCENES = {each.__name__: each for each in (vanished,)}
 
 
 async def play(name: str, server: Server, folder: Path, plan: Plan) -> Verdict:
@@ -501,7 +551,7 @@ async def play(name: str, server: Server, folder: Path, plan: Plan) -> Verdict:
         sink = stack.enter_context(Sink(folder, plan.delay, pipelining=plan.pipelining, doors=DOORS))
         stage = Stage(folder, server, url, plan, sink, stack)
         stack.callback(stage.close)
-        await SCENES[name](stage)
+        await (SCENES | MORE_SCENES)[name](stage)
         return stage.verdict()
 
 
@@ -516,3 +566,50 @@ def _unrecorded(session: Session, worker: str) -> list[tuple[int, int]]:
         .where(Batch.worker == worker, Delivery.state == DeliveryState.SENDING)
     )
     return [(alert, reader) for alert, reader in session.exec(query)]
+
+
+def main() -> int:
+    arguments = _arguments()
+    console = Console(stderr=True)
+    plan = Plan(readers=arguments.readers, delay=arguments.delay, pipelining=arguments.pipelining)
+    verdicts: dict[str, Verdict] = {}
+    with postgres.server() as server:
+        for name in arguments.scenes or [*SCENES, *MORE_SCENES]:
+            folder = Path(tempfile.mkdtemp(prefix=f"alerts-machines-{name}-"))
+            begun = time.monotonic()
+            try:
+                verdicts[name] = asyncio.run(play(name, server, folder, plan))
+            except CannotMake as error:
+                console.print(f"{name} is left out: {error}", markup=False)
+                continue
+            except Stalled as error:
+                console.print(f"{name}: {error}\nEverything that was written is in {folder}", markup=False)
+                return 1
+            console.print(f"{name:17} {time.monotonic() - begun:4.0f} s  {verdicts[name]}", highlight=False)
+            if not verdicts[name].problems:
+                shutil.rmtree(folder)
+    console.print(_table(verdicts))
+    sys.stdout.write(json.dumps({name: asdict(each) for name, each in verdicts.items()}) + "\n")
+    return int(any(each.problems for each in verdicts.values()))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chaos.machines", description=__doc__)
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", choices=[*SCENES, *MORE_SCENES, []])
+    parser.add_argument("--readers", type=int, default=10_000)
+    parser.add_argument("--delay", type=float, default=0.002, help="seconds the SMTP server takes for a mail")
+    parser.add_argument("--pipelining", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args()
+
+
+def _table(verdicts: Mapping[str, Verdict]) -> Table:
+    table = Table("", "owed", "accepted", "repeated", "allowed", title="Many machines on one PostgreSQL")
+    for name, each in verdicts.items():
+        table.add_row(name, *map(str, (each.owed, each.accepted, each.repeated, each.allowed)))
+        for problem in each.problems:
+            table.add_row(f"[red]{name}[/]", problem)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -55,7 +55,13 @@ class Sink:
         self._read_to = 0
         self.status = Status.create(folder / "status")
         files: list[str | Path] = ["--log", self._log, "--status", folder / "status"]
-        manners = ["--delay", str(delay), "--doors", str(doors), "--pipelining" if pipelining else "--no-pipelining"]
+        manners = [
+            "--delay",
+            str(delay),
+            "--doors",
+            str(doors),
+            "--pipelining" if pipelining else "--no-pipelining",
+        ]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaos.sink", *files, *manners],
             env=os.environ | {"PYTHONPATH": str(_TESTS)},

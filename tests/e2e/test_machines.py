@@ -15,5 +15,4 @@ from fakes.postgres import Server
 @pytest.mark.parametrize("scene", SCENES)
 async def test_many_machines_keep_the_promises(scene: str, postgres_server: Server, tmp_path: Path) -> None:
     verdict = await play(scene, postgres_server, tmp_path, Plan())
-    print(verdict)
     assert verdict.problems == ()

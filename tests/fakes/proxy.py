@@ -68,16 +68,19 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, self.host, self.port)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        self.shut()
         self._flows.set()
-        self.cut()
+        while self._serving:
+            await asyncio.wait(self._serving)
 
     def cut(self, chosen: Callable[[Link], bool] = lambda _: True) -> None:
         """Resets the chosen connections."""
@@ -106,6 +109,11 @@ class Proxy:
         """Lets everything through again, also what was held."""
         self._is_shut = False
         self._flows.set()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _End(reader, writer)
