@@ -26,7 +26,7 @@ class Fate:
     how: str
     in_doubt: frozenset[Mail]
     is_journal_read: bool = False
-    is_awake_again_at: float | None = None  # from then on its old connections may bring nothing more
+    is_awake_again_at: float | None = None  # from then on it may bring nothing more of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ def judge(
         each
         for fate in fates
         if fate.is_awake_again_at is not None
-        for same in copies.values()
-        for each in same
-        if each.at > fate.is_awake_again_at and _is_of_before(opened[each.connection], fate)
+        for mail in fate.in_doubt
+        for each in copies.get(mail, ())
+        if opened[each.connection].door == fate.door and each.at > fate.is_awake_again_at
     ]
     stayed = {mail for mail in owed if mail[1] not in left}
     after = [each.at - left[each.rcpt] for same in copies.values() for each in same if each.rcpt in left]
@@ -99,7 +99,7 @@ def judge(
                 sum(len({(each.sha256, each.message_id) for each in same}) > 1 for same in copies.values()),
                 "mails whose copies differ",
             ),
-            (len(late), "mails over the connections of a machine that woke"),
+            (len(late), "mails from a machine that woke, under a lease that it had lost"),
         )
         if count
     ]

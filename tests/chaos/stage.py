@@ -152,10 +152,11 @@ class Machine:
         return str(ready["worker"])
 
     def kill(self) -> float:
-        """Kills it as the kernel does; gives when, once it is gone."""
+        """Kills it as the kernel does, and returns once it is gone; gives when it was alive for the last time."""
+        now = time.monotonic()
         self._running().kill()
         self._running().wait()
-        return time.monotonic()
+        return now
 
     def sleep(self) -> float:
         """Stops it, as a machine that is suspended stops; gives when."""

@@ -72,8 +72,7 @@ def test_a_mail_to_somebody_else_is_told() -> None:
     assert found.problems == ("1 mails to somebody who was owed none",)
 
 
-def test_a_machine_that_woke_may_bring_nothing_more_over_its_old_connections() -> None:
+def test_a_machine_that_woke_may_bring_nothing_more_of_what_it_had_opened() -> None:
     assert verdict(fate=replace(LOST, is_awake_again_at=3.0)).problems == ()
-    assert verdict(fate=replace(LOST, at=1.1, is_awake_again_at=1.9)).problems == (
-        "1 mails over the connections of a machine that woke",
-    )
+    found = verdict(fate=replace(LOST, is_awake_again_at=1.9))
+    assert found.problems == ("1 mails from a machine that woke, under a lease that it had lost",)
