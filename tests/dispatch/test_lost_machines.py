@@ -10,11 +10,15 @@ from sqlmodel import Session
 from alerts import clocks
 from alerts import db as database
 from alerts.db import Database
-from alerts.dispatch import deliver, outbox
+from alerts.dispatch import deliver, outbox, receipts
+from alerts.dispatch.opening import Plan, open_chunk
 from alerts.dispatch.outbox import Lease
-from alerts.models import Frequency
+from alerts.dispatch.receipts import Receipt, Settled
+from alerts.models import Delivery, DeliveryState, Frequency
 from build import NOW, a_topic, an_alert, readers
-from delivering import SETTINGS
+from delivering import KEYS, SETTINGS
+
+PLAN = Plan(size=100, key_id=1, transport="main")
 
 
 @pytest.fixture
@@ -68,3 +72,27 @@ def test_a_machine_that_sleeps_after_it_asked_for_the_time_is_fenced_by_the_time
         lease = deliver._claim(session, SETTINGS, None, frozenset())
     assert lease is not None
     assert lease.deadline < began + 3600, "the row's lease ended an hour ago"
+
+
+def test_a_late_journal_spares_who_was_put_off_meanwhile_the_next_try(db: Database) -> None:
+    """The heir's try was put off by the server: what the lost machine had sent must not be sent once more."""
+    with db.begin() as session:
+        topic = a_topic(session)
+        (reader,) = readers(session, 1, topic)
+        alert = an_alert(session, {topic: [Frequency.EVERY]})
+        lost = claim(session)
+        assert lost is not None
+        open_chunk(session, lost, PLAN, NOW)
+    later = NOW + SETTINGS.lease * 2
+    with db.begin() as session:
+        heir = outbox.claim(session, "heir", size=2, length=SETTINGS.lease, now=later)
+        assert heir is not None
+        open_chunk(session, heir, PLAN, later)
+        put_off = Receipt(reader, Settled.DEFERRED, "retry", 451, "", "")
+        receipts.record(session, heir, [put_off], KEYS, later)
+        assert not outbox.close(session, heir, later, SETTINGS.retry_first, SETTINGS.retry_most)
+    with db.begin() as session:
+        accepted = Receipt(reader, Settled.ACCEPTED, "", 250, "", "")
+        key = (lost.alert_id, lost.first_id, lost.epoch)
+        receipts.fold(session, key, lost.worker, [accepted], frozenset(), KEYS, later)
+        assert session.get_one(Delivery, (alert, reader)).state == DeliveryState.ACCEPTED
