@@ -143,6 +143,24 @@ async def test_nobody_is_sent_anything_after_their_unsubscribe(
     assert rows(db)[-1].reason == "unsubscribed"
 
 
+async def test_who_leaves_while_a_chunk_waits_for_a_relay_that_became_slow_is_sent_nothing(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk is sized to a second at the rate of before, and may then be on its way for an hour."""
+    monkeypatch.setattr("alerts.dispatch.deliver._FIRST_CHUNK", 60)
+    monkeypatch.setattr("alerts.dispatch.fence._FRESH_SECONDS", 0.5)
+    server = await smtp_server(delay=0.2)
+    _, topic, ids = announce(sqlite_db, 60)
+    async with delivering(sqlite_db, server, tmp_path, batch=60):
+        await server.wait_until(lambda: len(server.accepted) >= 1)
+        with sqlite_db.begin() as session:
+            session.get_one(Subscription, (ids[-1], topic)).until = datetime.now(UTC)
+        await until(sqlite_db, all_done)
+    got = Counter(mail.rcpt for mail in server.accepted)
+    assert got == Counter({f"reader{number}@example.org": 1 for number in range(1, 60)})
+    assert rows(sqlite_db)[-1].reason == "unsubscribed"
+
+
 async def test_a_text_that_cannot_be_rendered_does_not_stop_the_others(
     db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
