@@ -230,7 +230,9 @@ async def _listen(database: Database, deliverer: Deliverer) -> None:
     address = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:
         try:
-            async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+            async with await psycopg.AsyncConnection.connect(
+                address, autocommit=True, **db.connection_settings()
+            ) as connection:
                 await connection.execute(f"LISTEN {db.WAKE_CHANNEL}")
                 async for _ in connection.notifies():
                     deliverer.wake()

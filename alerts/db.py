@@ -51,6 +51,8 @@ _BUSY_SECONDS = 30
 _MOVED = 1  # the user_version of a file whose site lives elsewhere; 0 in all others
 _SITE = table_of(Site)
 _BEGAN = "began"  # the server's clock at the BEGIN, beside a PostgreSQL connection
+# A machine that sleeps, or is cut off, in the middle of a transaction holds locks that all others wait for.
+_IDLE_SECONDS = 10
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -77,6 +79,9 @@ class Database:
                 if self.is_sqlite:
                     _refuse_moved(session.connection())
                 yield session
+            for function in session.info.pop("afterwards", ()):
+                with session.begin():
+                    function(session)
             if session.info.get("wake"):
                 for listener in self._listeners:
                     listener()
@@ -106,6 +111,15 @@ def wake(session: Session) -> None:
     session.info["wake"] = True
     if _dialect(session) == "postgresql":
         session.connection().exec_driver_sql(f"NOTIFY {WAKE_CHANNEL}")
+
+
+def once_committed(session: Session, function: Callable[[Session], object]) -> None:
+    """Has `Database.begin` run `function` in a transaction of its own, once this one is committed, before it ends.
+
+    It is for what has to wait for others, and so finds nothing to wait for on SQLite, where writers take turns.
+    """
+    if _dialect(session) == "postgresql":
+        session.info.setdefault("afterwards", []).append(function)
 
 
 def clock(session: Session) -> datetime:
@@ -370,17 +384,8 @@ def _postgres_engine(url: URL, threads: int) -> Engine:
         pool_size=threads + 4,  # the daemon's threads, and the web handlers' beside them
         max_overflow=16,
         pool_use_lifo=True,  # the fewer connections work, the sooner each has its statements prepared
-        connect_args={
-            "autocommit": True,  # the driver's own BEGIN is a round trip that asks nothing else
-            "options": "-c statement_timeout=60000 -c timezone=UTC",
-            "application_name": "alerts",
-            # A server that vanished without a word is given up in half a minute, not in TCP's quarter of an hour.
-            "connect_timeout": 10,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 4,
-            "tcp_user_timeout": 30_000,
-        },
+        # The driver's own BEGIN is a round trip that asks nothing else.
+        connect_args=connection_settings() | {"autocommit": True},
     )
 
     @event.listens_for(engine, "checkout")
@@ -405,3 +410,28 @@ def _begin_and_ask_the_time(connection: Any, info: MutableMapping[Any, Any]) -> 
     cursor.execute("BEGIN; SELECT clock_timestamp()", prepare=False)
     cursor.nextset()
     info[_BEGAN] = cursor.fetchall()[0][0]
+
+
+def connection_settings() -> dict[str, Any]:
+    """Gives what each connection to PostgreSQL is opened with: either end gives the other up in half a minute.
+
+    Left to TCP, one that vanished without a word is there for a quarter of an hour, or for hours.
+    """
+    settings = {
+        "timezone": "UTC",
+        "statement_timeout": "60s",
+        "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS}s",
+        "tcp_keepalives_idle": "10s",
+        "tcp_keepalives_interval": "5s",
+        "tcp_keepalives_count": "4",
+        "tcp_user_timeout": "30s",
+    }
+    return {
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        "application_name": "alerts",
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+    }

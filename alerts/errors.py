@@ -55,6 +55,10 @@ class LeaseLost(AlertsError):
     """A batch is no longer ours: another worker may have it; touch nothing of it any more."""
 
 
+class OpenedLongAgo(AlertsError):
+    """A mail waited too long for its turn: whether its reader may have it is to be asked anew."""
+
+
 class Unavailable(AlertsError):
     """The database, or the right to use it, is not to be had now."""
 

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from alerts.audience import suppressions
 from alerts.audience.addresses import Address, normalise
+from alerts.audience.stops import acknowledge_after_openings
 from alerts.db import insert_or_ignore
 from alerts.errors import NotFound
 from alerts.models import (
@@ -208,6 +209,7 @@ def follow_many(
 
 def unsubscribe(session: Session, subscriber_id: int, slug: str | None, *, by: str, now: datetime) -> int:
     """Ends one subscription, or all of them (None); gives how many it ended, none the second time."""
+    acknowledge_after_openings(session, subscriber_id)
     reader = _locked(session, subscriber_id)
     current = _current(session, subscriber_id)
     leaving = (
@@ -225,6 +227,7 @@ def unsubscribe(session: Session, subscriber_id: int, slug: str | None, *, by: s
 
 def erase(session: Session, subscriber_id: int, *, by: str, now: datetime) -> None:
     """Forgets who a subscriber was; what was sent stays counted, a suppression stays known by its hash."""
+    acknowledge_after_openings(session, subscriber_id)
     reader = _locked(session, subscriber_id)
     if reader.state == SubscriberState.ERASED:
         return

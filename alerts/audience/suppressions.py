@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, col, select
 
+from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import address_hash
 from alerts.db import insert_or_ignore
 from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression, table_of
@@ -44,8 +45,10 @@ def suppress(
     is_new = not is_suppressed(session, pepper, address_key)
     _insert(session, [_row(pepper, address_key, cause, evidence, origin, now)])
     reader = reader or _reader(session, address_key)  # it may have signed up meanwhile
-    if reader is not None and not reader.suppressed:
-        _mark(session, [_id(reader)], cause, origin, now)
+    if reader is not None:
+        acknowledge_after_openings(session, _id(reader))
+        if not reader.suppressed:
+            _mark(session, [_id(reader)], cause, origin, now)
     if is_new:
         _audit(session, "address.suppress", {"cause": cause, "origin": origin, "count": 1}, origin, now)
     return is_new

@@ -7,7 +7,7 @@ while another's mails are on the wire. What a courier cannot finish is left to i
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,6 +20,7 @@ from typing import TypeVar
 import structlog
 from sqlmodel import Session
 
+from alerts import clocks
 from alerts.audience.tokens import Keys
 from alerts.db import Database, clock
 from alerts.dispatch import breakers, gates, outbox, receipts
@@ -83,7 +84,7 @@ class Deliverer:
         self._settings = settings
         self._work = asyncio.Event()
         self._claims = 0
-        self._pace = _Pace()
+        self._paces: dict[str, _Pace] = defaultdict(_Pace)  # by transport
         self._recovered_at = 0.0
         self._recovering = asyncio.Lock()
         self._signing = ThreadPoolExecutor(settings.signing_threads, thread_name_prefix="sign")
@@ -168,7 +169,7 @@ class Deliverer:
         return Ways(self._limits(), view, chosen.name, tuple(others))
 
     async def _open(self, lease: Lease, fence: Fence, ways: Ways) -> Sequence[Opening] | Later:
-        size = min(self._pace.chunk(self._settings.parallel), self._settings.batch)
+        size = min(self._paces[ways.transport].chunk(self._settings.parallel), self._settings.batch)
         plan = Plan(size, self._settings.keys.current, ways.transport)
         with fence.renewal():
             openings = await self._db.run(_open, lease, plan, None if ways.is_open else ways)
@@ -223,7 +224,9 @@ class Deliverer:
             # Nothing more of this chunk may begin, and the journal must see the end of what did.
             fence.shut()
             await chunk.rest()
-        self._pace.measure(replied, monotonic() - began)
+        transports = {opening.transport for opening in openings}
+        if len(transports) == 1:  # resends go by the transports of the first time, and measure none
+            self._paces[transports.pop()].measure(replied, monotonic() - began)
 
     async def _submit(self, lease: Lease, openings: Sequence[Opening], chunk: Chunk) -> None:
         try:
@@ -312,7 +315,7 @@ class Deliverer:
 
 
 class _Pace:
-    """How many mails a second leave here; chunks are sized to about one second of it."""
+    """How many mails a second leave here by one transport; chunks are sized to about one second of it."""
 
     def __init__(self) -> None:
         self._rate = 0.0
@@ -357,12 +360,14 @@ def _claim(
     fresh_first: bool,
     in_hand: Collection[tuple[int, int]],
 ) -> Lease | None:
+    began = clocks.boot_time()  # before the database is asked what time it is
     return outbox.claim(
         session,
         settings.worker,
         size=settings.batch,
         length=settings.lease,
         now=clock(session),
+        began=began,
         prefer=prefer,
         but_not=in_hand,
         fresh_first=fresh_first,

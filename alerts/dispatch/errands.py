@@ -79,7 +79,7 @@ class Chunk:
 class Errand:
     """One reader's mail on its way to the relay (see `alerts.mail.smtp.Mail`)."""
 
-    __slots__ = ("_chunk", "_content", "_opening", "recipient", "sender", "tries")
+    __slots__ = ("_chunk", "_content", "_is_begun", "_opening", "recipient", "sender", "tries")
 
     def __init__(
         self, chunk: Chunk, opening: Opening, recipient: bytes, content: Callable[[], bytes]
@@ -90,9 +90,11 @@ class Errand:
         self._chunk = chunk
         self._opening = opening
         self._content = content
+        self._is_begun = False  # its envelope was let through
 
     def check(self) -> None:
-        self._chunk.fence.check()
+        self._chunk.fence.check(is_begun=self._is_begun)
+        self._is_begun = True
 
     def content(self) -> bytes:
         return self._content()

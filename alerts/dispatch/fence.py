@@ -4,7 +4,11 @@ import asyncio
 
 from alerts import clocks
 from alerts.dispatch.outbox import Lease
-from alerts.errors import LeaseLost
+from alerts.errors import LeaseLost, OpenedLongAgo
+
+# A chunk is sized to a second of sending. Where that was wrong, its rest is opened anew: who left meanwhile, or
+# whose news grew old, is not mailed.
+_FRESH_SECONDS = 5.0
 
 
 class Fence:
@@ -14,17 +18,23 @@ class Fence:
         self._stop = stop
         self._length = lease.length
         self._deadline = lease.deadline
+        self._fresh_until = 0.0
         self._is_shut = False
 
-    def check(self) -> None:
-        """Raises LeaseLost when nothing more may be written."""
-        if self._is_shut or self._stop.is_set() or clocks.boot_time() >= self._deadline:
+    def check(self, *, is_begun: bool) -> None:
+        """Raises LeaseLost when nothing more may be written, OpenedLongAgo when a mail may not begin any more."""
+        now = clocks.boot_time()
+        if self._is_shut or self._stop.is_set() or now >= self._deadline:
             raise LeaseLost("The lease ended before the mail could be sent.")
+        if not is_begun and now >= self._fresh_until:
+            raise OpenedLongAgo("The mail waited too long for its turn.")
 
     def shut(self) -> None:
         self._is_shut = True
 
     def reopen(self) -> None:
+        """Lets the mails of a chunk through that was opened just now."""
+        self._fresh_until = clocks.boot_time() + _FRESH_SECONDS
         self._is_shut = False
 
     def renewal(self) -> "_Renewal":

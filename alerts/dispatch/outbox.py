@@ -115,6 +115,7 @@ def claim(
     size: int,
     length: timedelta,
     now: datetime,
+    began: float | None = None,
     prefer: Lane | None = None,
     but_not: Collection[tuple[int, int]] = (),
     fresh_first: bool = False,
@@ -124,11 +125,10 @@ def claim(
     `prefer` names a lane to serve first this time (the digests' minimum share); others follow if it is
     empty. `but_not` are batches (alert, first id) that the worker may not take over yet. `fresh_first` turns the
     order within a lane round: who says so most times, not each time, keeps what comes again from delaying fresh
-    news and from starving. The lease's deadline counts from before the transaction, so it is never later than the
-    row's.
+    news and from starving. The lease's deadline counts from `began`, a moment of the boot-time clock before `now`
+    was asked for, so it is never later than the row's.
     """
-    began = clocks.boot_time()
-    who = _Claimer(worker, length, now, began)
+    who = _Claimer(worker, length, now, clocks.boot_time() if began is None else began)
     for ranks in ((prefer.rank, prefer.rank), _ALL_RANKS) if prefer else (_ALL_RANKS,):
         lease = _next(session, who, ranks, size, but_not, fresh_first=fresh_first)
         if lease is not None:

@@ -267,6 +267,6 @@ def _accept_late(session: Session, span: Span, receipts: Sequence[Receipt], now:
 
 _ACCEPT_LATE = (
     sa.update(DELIVERY)
-    .where(*THESE, DELIVERY.c.state == DeliveryState.UNKNOWN)
+    .where(*THESE, DELIVERY.c.state.in_([DeliveryState.UNKNOWN, DeliveryState.DEFERRED]))
     .values(state=DeliveryState.ACCEPTED, reason="", code=250, at=sa.bindparam("now"))
 )

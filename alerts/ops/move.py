@@ -188,6 +188,7 @@ def _alone(target: Database) -> Iterator[Connection]:
             raise Unavailable("Another move fills this database: wait for its end.") from error
         # A large table takes its time; and what the file is closed for must be on the disk.
         there.exec_driver_sql("SET statement_timeout = 0")
+        there.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
         there.exec_driver_sql("SET synchronous_commit = on")
         there.commit()
         yield there

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from sqlmodel import Session, col, select
 
+from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.subscribers import follow, unsubscribe
 from alerts.audience.tokens import Claim
 from alerts.models import Alert, Frequency, Subscriber, SubscriberState, Subscription, Topic
@@ -161,6 +162,7 @@ def _stop_all(session: Session, view: ReaderView, now: datetime) -> Done:
 
 
 def _stop(session: Session, view: ReaderView, topics: Sequence[FollowedTopic], now: datetime) -> Done:
+    acknowledge_after_openings(session, view.id)  # also who asks again while the first answer is kept back
     for topic in topics:
         unsubscribe(session, view.id, topic.slug, by=_BY, now=now)
     return Done(Deed.STOPPED, _titles(topics), _follow_form(topics)) if topics else Done(Deed.UNCHANGED)

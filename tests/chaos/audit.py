@@ -23,6 +23,7 @@ class Kill:
 class Opened:
     connection: int
     at: float
+    door: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,13 +49,19 @@ enabled = false
 class Sink:
     """The SMTP process and its log, read as it grows."""
 
-    def __init__(self, folder: Path, delay: float, *, pipelining: bool = True) -> None:
+    def __init__(self, folder: Path, delay: float, *, pipelining: bool = True, doors: int = 1) -> None:
         self._log = folder / "sink.jsonl"
         self._log.touch()
         self._read_to = 0
         self.status = Status.create(folder / "status")
         files: list[str | Path] = ["--log", self._log, "--status", folder / "status"]
-        manners = ["--delay", str(delay), "--pipelining" if pipelining else "--no-pipelining"]
+        manners = [
+            "--delay",
+            str(delay),
+            "--doors",
+            str(doors),
+            "--pipelining" if pipelining else "--no-pipelining",
+        ]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaos.sink", *files, *manners],
             env=os.environ | {"PYTHONPATH": str(_TESTS)},
@@ -63,7 +69,8 @@ class Sink:
             preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509 - it only calls the kernel
         )
         assert self._process.stdout is not None
-        self.port: int = json.loads(self._process.stdout.readline())["port"]
+        self.ports: list[int] = json.loads(self._process.stdout.readline())["ports"]
+        self.port = self.ports[0]
 
     def __enter__(self) -> Self:
         return self

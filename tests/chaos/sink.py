@@ -2,7 +2,7 @@
 
     python -m chaos.sink --log sink.jsonl --status status --delay 0.002
 
-It prints its port as one JSON line. A mail is written to the log, with one unbuffered write, before its 250
+It prints its ports as one JSON line: one for each door, so that the log tells who came. A mail is written to the log, with one unbuffered write, before its 250
 goes out. Whatever came whole is accepted, also when its client has died meanwhile: so do real servers, and
 it is the case that makes repeats. `mark` is the entry that a mail is about (see `blog`).
 """
@@ -16,6 +16,7 @@ import re
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from chaos.status import Status
@@ -33,10 +34,10 @@ class Log:
         self._status = status
         self._begun = self._ended = self._open = self._connections = 0
 
-    def open(self) -> int:
+    def open(self, door: int) -> int:
         self._connections += 1
         self._open += 1
-        self._write("open", self._connections)
+        self._write("open", self._connections, door=door)
         return self._connections
 
     def begin(self) -> None:
@@ -75,8 +76,9 @@ class Log:
 class Connection(asyncio.Protocol):
     """Takes one mail after another, with one recipient each; `delay` stands between a mail and its 250."""
 
-    def __init__(self, log: Log, delay: float, extensions: tuple[str, ...]) -> None:
+    def __init__(self, log: Log, door: int, delay: float, extensions: tuple[str, ...]) -> None:
         self._log = log
+        self._door = door
         self._delay = delay
         self._greeting = (
             "".join(f"250-{each}\r\n" for each in ("sink.test", *extensions)) + "250 8BITMIME\r\n"
@@ -92,7 +94,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._number = self._log.open()
+        self._number = self._log.open(self._door)
         transport.write(b"220 sink.test ESMTP\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -176,13 +178,17 @@ async def serve(arguments: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     log = Log(arguments.log, Status(arguments.status))
     extensions = ("PIPELINING",) if arguments.pipelining else ()
-    server = await loop.create_server(
-        lambda: Connection(log, arguments.delay, extensions), "127.0.0.1", 0, backlog=1000
-    )
-    sys.stdout.write(json.dumps({"port": server.sockets[0].getsockname()[1]}) + "\n")
+    servers = [
+        await loop.create_server(
+            partial(Connection, log, door, arguments.delay, extensions), "127.0.0.1", 0, backlog=1000
+        )
+        for door in range(arguments.doors)
+    ]
+    sys.stdout.write(json.dumps({"ports": [each.sockets[0].getsockname()[1] for each in servers]}) + "\n")
     sys.stdout.flush()
     await stop.wait()
-    server.close()
+    for server in servers:
+        server.close()
 
 
 def main() -> None:
@@ -190,6 +196,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--status", type=Path, required=True)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds from a mail's end to its 250")
+    parser.add_argument("--doors", type=int, default=1)
     parser.add_argument("--pipelining", action=argparse.BooleanOptionalAction, default=True)
     asyncio.run(serve(parser.parse_args()))
 

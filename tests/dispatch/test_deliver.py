@@ -13,7 +13,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from alerts.db import Database
-from alerts.dispatch import outbox, receipts
+from alerts.dispatch import deliver, outbox, receipts
 from alerts.dispatch.announce import announce_key_event
 from alerts.dispatch.compose import Composer, Sealed
 from alerts.dispatch.explain import explain
@@ -142,6 +142,24 @@ async def test_nobody_is_sent_anything_after_their_unsubscribe(
         await until(db, all_done)
     assert "reader60@example.org" not in {mail.rcpt for mail in server.accepted}
     assert rows(db)[-1].reason == "unsubscribed"
+
+
+async def test_who_leaves_while_a_chunk_waits_for_a_relay_that_became_slow_is_sent_nothing(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk is sized to a second at the rate of before, and may then be on its way for an hour."""
+    monkeypatch.setattr("alerts.dispatch.deliver._FIRST_CHUNK", 60)
+    monkeypatch.setattr("alerts.dispatch.fence._FRESH_SECONDS", 0.5)
+    server = await smtp_server(delay=0.2)
+    _, topic, ids = announce(sqlite_db, 60)
+    async with delivering(sqlite_db, server, tmp_path, batch=60):
+        await server.wait_until(lambda: len(server.accepted) >= 1)
+        with sqlite_db.begin() as session:
+            session.get_one(Subscription, (ids[-1], topic)).until = datetime.now(UTC)
+        await until(sqlite_db, all_done)
+    got = Counter(mail.rcpt for mail in server.accepted)
+    assert got == Counter({f"reader{number}@example.org": 1 for number in range(1, 60)})
+    assert rows(sqlite_db)[-1].reason == "unsubscribed"
 
 
 async def test_a_text_that_cannot_be_rendered_does_not_stop_the_others(
@@ -326,6 +344,27 @@ async def test_a_relay_that_was_away_does_not_make_chunks_large(
         await server.wait_until(lambda: len(server.accepted) >= 10)
         sending = [row for row in rows(sqlite_db) if row.state == DeliveryState.SENDING]
     assert len(sending) <= 100
+
+
+async def test_a_fast_relay_makes_no_large_chunks_for_a_slow_one_beside_it(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk is what an unsubscribe cannot stop: about a second of sending, of the relay that it goes to."""
+    fast, slow = await smtp_server(), await smtp_server(delay=0.2)
+    at_most = int(4 / 0.2 / 2)  # its connections, by the time it takes, shared by two couriers
+    announce(sqlite_db, 300)
+    sizes: dict[str, list[int]] = {"main": [], "beside": []}
+
+    def note(session: Session, lease: Lease, plan: Plan, now: datetime) -> Sequence[Opening]:
+        sizes[plan.transport].append(plan.size)
+        return open_chunk(session, lease, plan, now)
+
+    monkeypatch.setattr(deliver, "open_chunk", note)
+    async with delivering(sqlite_db, fast, tmp_path, also={"beside": slow}):
+        await until(sqlite_db, all_done)
+    assert len(fast.accepted) + len(slow.accepted) == 300
+    assert max(sizes["main"]) > at_most
+    assert max(sizes["beside"]) <= at_most
 
 
 async def test_nothing_is_opened_while_no_relay_can_be_reached(

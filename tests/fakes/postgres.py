@@ -13,7 +13,7 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,9 +46,12 @@ class CannotStart(Exception):
 class Server:
     """A running server; hands out databases that are copies of the migrated template."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, start: Callable[[], subprocess.Popen[bytes]]) -> None:
         self.folder = folder
         self._numbers = itertools.count(1)
+        self._start = start
+        self._process = start()
+        self._await()
 
     def url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={self.folder}"
@@ -78,6 +81,31 @@ class Server:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    def restart(self, how: signal.Signals) -> None:
+        """Ends the server, SIGINT as `pg_ctl -m fast` does and SIGQUIT as `-m immediate`, and starts it again."""
+        self.stop(how)
+        self._process = self._start()
+        self._await()
+
+    def stop(self, how: signal.Signals) -> None:
+        self._process.send_signal(how)
+        self._process.wait(timeout=_START_SECONDS)
+
+    def _await(self) -> None:
+        """Waits for the server's own word, in its log's place: a connection that is answered."""
+        ready = self.folder / "data" / "postmaster.pid"
+        for _ in range(_START_SECONDS * 50):
+            try:
+                self._process.wait(timeout=0.02)
+            except subprocess.TimeoutExpired:
+                pass
+            else:
+                words = (self.folder / "log").read_text(errors="replace").strip()
+                raise CannotStart(f"postgres ended at its start: {words}")
+            if ready.exists() and ready.read_text().rstrip().endswith("ready"):
+                return
+        raise CannotStart(f"postgres was not ready in {_START_SECONDS} s")
+
     def _dsn(self, name: str) -> str:
         return f"host={self.folder} user=postgres dbname={name}"
 
@@ -106,15 +134,12 @@ def server(**settings: str) -> Iterator[Server]:
             "--no-instructions",
         ]
         _run([bin_folder / "initdb", "-D", folder / "data", *options], user)
-        process = _start(bin_folder, folder, user, _SETTINGS | settings)
+        running = Server(folder, lambda: _start(bin_folder, folder, user, _SETTINGS | settings))
         try:
-            running = Server(folder)
-            _await(running, process, folder / "log")
             _make_template(running)
             yield running
         finally:
-            process.send_signal(signal.SIGQUIT)  # at once: nothing in it is to be kept
-            process.wait(timeout=_START_SECONDS)
+            running.stop(signal.SIGQUIT)  # at once: nothing in it is to be kept
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -178,7 +203,7 @@ def _start(
     command: list[str | Path] = [bin_folder / "postgres", "-D", folder / "data", "-k", folder]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("ab") as log:
         return subprocess.Popen(
             command,
             user=user,
@@ -192,21 +217,6 @@ def _start(
             start_new_session=True,  # Ctrl-C in the terminal ends the tests first, and they end the server
             preexec_fn=dying_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - it only calls the kernel
         )
-
-
-def _await(running: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits for the server's own word, in its log's place: a connection that is answered."""
-    ready = running.folder / "data" / "postmaster.pid"
-    for _ in range(_START_SECONDS * 50):
-        try:
-            process.wait(timeout=0.02)
-        except subprocess.TimeoutExpired:
-            pass
-        else:
-            raise CannotStart(f"postgres ended at its start: {log.read_text(errors='replace').strip()}")
-        if ready.exists() and ready.read_text().rstrip().endswith("ready"):
-            return
-    raise CannotStart(f"postgres was not ready in {_START_SECONDS} s")
 
 
 def _make_template(running: Server) -> None:
