@@ -1,6 +1,7 @@
 """Rates, breakers, narrow destinations, weights and failover, whole: counted by real SMTP servers."""
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import col, select
 
 from alerts.db import Database
@@ -204,6 +206,26 @@ async def test_a_destination_that_asks_us_to_slow_down_does_not_keep_others_from
     assert behind < 50
     slow = sorted(mail.at for mail in to(server.accepted, "slow.example"))
     assert all(later - earlier > 0.03 for earlier, later in pairwise(slow)), "one at a time"
+
+
+async def test_where_nothing_is_limited_nothing_is_asked_but_once_a_second(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    announce(sqlite_db, {"any.example": 300})
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(sqlite_db.engine, "before_cursor_execute", note)
+    began = time.monotonic()
+    async with delivering(sqlite_db, server, tmp_path, batch=10):
+        await until(sqlite_db, all_done)
+    looks = time.monotonic() - began + 2
+    assert sum("delivery.state" in each for each in asked) >= 30, "thirty batches were closed"
+    assert not [each for each in asked if re.search(r"\b(FROM|UPDATE|INTO) rate\b", each)]
+    assert len([each for each in asked if re.search(r"\b(breaker|waiting)\b", each)]) <= 2 * looks
 
 
 async def test_a_stop_while_a_transport_waits_for_its_rate_is_quick(
