@@ -290,7 +290,8 @@ def _transports(settings: Config) -> Transports:
     )
 
 
-def _limits(settings: Config) -> Limits:
+def limits(settings: Config) -> Limits:
+    """Gives the rates that are set."""
     return Limits(
         {name: Rate(each.rate) for name, each in settings.transport.items() if each.rate is not None},
         {domain: Rate(each.rate) for domain, each in settings.destination.items() if each.rate is not None},
@@ -325,5 +326,5 @@ def _sending(settings: Config, keys: Keys, worker: str) -> Settings:
         retry_first=sending.retry_first,
         retry_most=sending.retry_most,
         signing_threads=sending.signing_threads,
-        limits=_limits(settings),
+        limits=limits(settings),
     )
