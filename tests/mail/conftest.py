@@ -13,7 +13,8 @@ _ON_THE_WIRE = {"test_smtp.py", "test_dialogue.py", "test_widths.py"}
 def pytest_asyncio_loop_factories(
     config: pytest.Config,
     item: pytest.Item,
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]] | None:
-    if item.path.name not in _ON_THE_WIRE or loops.quickest is asyncio.new_event_loop:
-        return None
-    return {"asyncio": asyncio.new_event_loop, "uvloop": loops.quickest}
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    loop = {"asyncio": asyncio.new_event_loop}
+    if item.path.name in _ON_THE_WIRE and loops.quickest is not asyncio.new_event_loop:
+        return loop | {"uvloop": loops.quickest}
+    return loop
