@@ -8,12 +8,13 @@ while another's mails are on the wire. What a courier cannot finish is left to i
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import ceil
 from time import monotonic
 from typing import TypeVar
 
@@ -169,7 +170,7 @@ class Deliverer:
         return Ways(self._limits(), view, chosen.name, tuple(others))
 
     async def _open(self, lease: Lease, fence: Fence, ways: Ways) -> Sequence[Opening] | Later:
-        size = min(self._paces[ways.transport].chunk(self._settings.parallel), self._settings.batch)
+        size = min(self._paces[ways.transport].chunk(self._share(ways.transport)), self._settings.batch)
         plan = Plan(size, self._settings.keys.current, ways.transport)
         with fence.renewal():
             openings = await self._db.run(_open, lease, plan, None if ways.is_open else ways)
@@ -178,6 +179,12 @@ class Deliverer:
             mails = Counter(opening.transport for opening in openings)
             self._transports.took(mails, but_not=ways.view.shut)
         return openings
+
+    def _share(self, name: str) -> int:
+        """How many mails of a chunk can be under way at once: what is opened for these waits for nothing."""
+        transport = self._transports.get(name)
+        connections = transport.server.connections if transport else 1
+        return ceil(connections / self._settings.parallel)
 
     async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
         """Waits for a transport's rate, and not so long that the lease runs out."""
@@ -209,8 +216,19 @@ class Deliverer:
             loop.call_later(seconds, self.wake)
 
     async def _send(self, lease: Lease, openings: Sequence[Opening], journal: Journal, fence: Fence) -> None:
-        """Hands a chunk to the transports and records what comes back, in groups of a fifth of a second."""
-        began = monotonic()
+        """Has a chunk sent and recorded, and learns from it how large the next may be."""
+        transports = {opening.transport for opening in openings}
+        # Resends go by the transports of the first time, and measure none.
+        pace = self._paces[transports.pop()] if len(transports) == 1 else _Pace()
+        with pace.sharing():
+            began = monotonic()
+            replied = await self._send_and_record(lease, openings, journal, fence)
+            pace.measure(replied, monotonic() - began)
+
+    async def _send_and_record(
+        self, lease: Lease, openings: Sequence[Opening], journal: Journal, fence: Fence
+    ) -> int:
+        """Hands a chunk to the transports, records what comes back in groups of a fifth of a second; counts replies."""
         fence.reopen()
         sender = self._settings.envelope_sender.encode("ascii")
         chunk = Chunk(lease.alert_id, len(openings), sender, journal, fence)
@@ -224,9 +242,7 @@ class Deliverer:
             # Nothing more of this chunk may begin, and the journal must see the end of what did.
             fence.shut()
             await chunk.rest()
-        transports = {opening.transport for opening in openings}
-        if len(transports) == 1:  # resends go by the transports of the first time, and measure none
-            self._paces[transports.pop()].measure(replied, monotonic() - began)
+        return replied
 
     async def _submit(self, lease: Lease, openings: Sequence[Opening], chunk: Chunk) -> None:
         try:
@@ -319,15 +335,30 @@ class _Pace:
 
     def __init__(self) -> None:
         self._rate = 0.0
+        self._chunks = 0  # under way
 
-    def chunk(self, couriers: int) -> int:
-        return max(1, int(self._rate / couriers)) if self._rate else _FIRST_CHUNK
+    def chunk(self, least: int) -> int:
+        """Gives the size of one more chunk beside those under way, at least `least`.
+
+        A relay that takes its time with each mail is slow only as long as few are under way: sized by the rate
+        alone a chunk would shrink, and the rate with it, to one mail at a time.
+        """
+        return max(least, int(self._rate / (self._chunks + 1)) if self._rate else _FIRST_CHUNK)
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Counts a chunk as under way for the length of the block."""
+        self._chunks += 1
+        try:
+            yield
+        finally:
+            self._chunks -= 1
 
     def measure(self, mails: int, seconds: float) -> None:
-        """Learns from mails that got a reply: what never went out was quick, and says nothing."""
+        """Learns from a chunk's mails that got a reply: what never went out was quick, and says nothing."""
         if not mails:
             return
-        rate = mails / max(seconds, 0.001)
+        rate = mails / max(seconds, 0.001) * max(1, self._chunks)
         self._rate = rate if not self._rate else self._rate * 0.5 + rate * 0.5
 
 

@@ -110,7 +110,7 @@ async def restarted(stage: Stage) -> None:
 
 async def left(stage: Stage) -> None:
     """Readers leave through one machine's pages, while others mail them through a fast relay and a slow one."""
-    web, *_ = await asyncio.gather(stage.machine(is_web=True, slow=0.2), stage.machine(slow=0.2))
+    web, *_ = await asyncio.gather(stage.machine(is_web=True, slow=0.06), stage.machine(slow=0.06))
     mark = stage.announce()
     await stage.taken(mark, stage.part)
     await stage.unsubscribe(web, mark, stage.plan.readers // 3)

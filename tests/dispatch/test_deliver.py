@@ -351,7 +351,7 @@ async def test_a_fast_relay_makes_no_large_chunks_for_a_slow_one_beside_it(
 ) -> None:
     """A chunk is what an unsubscribe cannot stop: about a second of sending, of the relay that it goes to."""
     fast, slow = await smtp_server(), await smtp_server(delay=0.2)
-    at_most = int(4 / 0.2 / 2)  # its connections, by the time it takes, shared by two couriers
+    at_most = int(4 / 0.2)  # its connections, by the time it takes
     announce(sqlite_db, 300)
     sizes: dict[str, list[int]] = {"main": [], "beside": []}
 
@@ -416,3 +416,23 @@ async def test_a_batch_that_always_fails_leaves_room_for_the_others(
     monkeypatch.setattr("alerts.dispatch.deliver.open_chunk", fail_first)
     async with delivering(sqlite_db, server, tmp_path, batch=1):
         await server.wait_until(lambda: len(server.accepted) == 2)
+
+
+async def test_a_relay_that_takes_its_time_with_each_mail_gets_one_over_every_connection(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sized by the rate alone, chunks shrink and the rate with them, down to one mail at a time."""
+    server = await smtp_server(delay=0.7)
+    announce(sqlite_db, 30)
+    sizes: list[int] = []
+
+    def note(session: Session, lease: Lease, plan: Plan, now: datetime) -> Sequence[Opening]:
+        sizes.append(plan.size)
+        return open_chunk(session, lease, plan, now)
+
+    monkeypatch.setattr(deliver, "open_chunk", note)
+    async with delivering(sqlite_db, server, tmp_path):
+        await until(sqlite_db, all_done)
+    assert len(server.accepted) == 30
+    assert min(sizes) >= 2, "two couriers share four connections"
+    assert max(sizes) <= 10, "about a second of sending"
