@@ -132,12 +132,12 @@ class Machine:
             )
         await self.has_said("daemon_ready")
 
-    async def has_said(self, event: str) -> dict[str, object]:
-        """Waits for a line of the log, and gives the last such."""
+    async def has_said(self, *events: str) -> dict[str, object]:
+        """Waits for a line of the log about any of the events, and gives the last such."""
         deadline = time.monotonic() + _PATIENCE
-        while not (said := [line for line in self.log() if line["event"] == event]):
+        while not (said := [line for line in self.log() if line["event"] in events]):
             if time.monotonic() > deadline or not self.is_running:
-                raise Stalled(f"{event} was not said\n{self.last_words()}")
+                raise Stalled(f"{' or '.join(events)} was not said\n{self.last_words()}")
             await asyncio.sleep(_LOOK_SECONDS)
         return said[-1]
 
