@@ -384,7 +384,7 @@ class Dialogue(asyncio.BufferedProtocol):
             self._unwritten = content
             self._write_on()
         else:
-            self._transport.write(content + self._tail())
+            self._transport.writelines((content, self._tail()))
         reach("smtp.content")
         self._await("content", self._final_timeout)
 
