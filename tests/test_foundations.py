@@ -2,11 +2,14 @@
 
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from sqlmodel import Session, select
 
+from alerts import migrations
 from alerts.db import Database, among, check_schema, clock, each_id
 from alerts.models import Delivery, EntryRevision, Site, Subscriber, Subscription, table_of
 from build import a_feed, a_reader, a_topic, an_entry, readers
@@ -126,3 +129,8 @@ def test_what_is_among_ids_is_looked_up_and_not_looked_for(sqlite_db: Database) 
         text = str(found.compile(dialect=session.connection().dialect))
         plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("[1]", 0)).all()
     assert "(rowid=?)" in str(plan)
+
+
+def test_the_newest_schema_is_the_last_of_the_migrations() -> None:
+    folder = Path(migrations.__file__).parent
+    assert ScriptDirectory(str(folder)).get_current_head() == migrations.NEWEST

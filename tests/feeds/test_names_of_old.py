@@ -1,13 +1,16 @@
 """Schema 0002 remembers what the entries of 0001 are known by: an upgrade makes nothing new."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.config import Config
 from sqlmodel import Session
 
-from alerts.db import Database, _alembic, upgrade
+from alerts import migrations
+from alerts.db import Database, upgrade
 from alerts.feeds.formats import ParsedFeed
 from alerts.feeds.outcomes import Kind
 from alerts.feeds.store.entries import apply, compare
@@ -25,7 +28,8 @@ def sees(session: Session, feed_id: int, parsed: ParsedFeed) -> list[str]:
 
 
 def to_the_first_schema_and_back(db: Database) -> None:
-    config = _alembic()
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with db.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0001")
