@@ -202,6 +202,8 @@ class Dialogue(asyncio.BufferedProtocol):
         if not code or not awaited:
             # Nothing was asked (a server that is about to close says so), or this is no SMTP.
             self.end("sent away" if code == _CLOSING else "the reply could not be read")
+        elif awaited == "content" and self._unwritten:
+            self._take_early(code, line)
         elif awaited == "content":
             self._take_final(code, line)
         elif awaited == "MAIL":
@@ -266,6 +268,18 @@ class Dialogue(asyncio.BufferedProtocol):
             self._lines.clear()
             self._transport.write(b".\r\n")
             self._await("empty", self._final_timeout)
+
+    def _take_early(self, code: int, line: bytes) -> None:
+        """Takes a reply that came before the content's end: a no is believed, and nothing can follow here.
+
+        A yes to half a mail is none: the mail stays in doubt.
+        """
+        mail = self._sent
+        assert mail is not None, "its content is being written"
+        if not 200 <= code < 300:  # noqa: PLR2004 - RFC 5321, 4.2.1
+            self._sent = None
+            self._desk.tell(mail, self._replied("content", code, line))
+        self.end("answered before the end")
 
     def _take_final(self, code: int, line: bytes) -> None:
         reach("smtp.replied")

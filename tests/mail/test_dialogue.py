@@ -221,6 +221,28 @@ async def test_no_more_of_a_large_mail_is_written_once_the_fence_is_shut() -> No
     assert outcome == InDoubt("LeaseLost")
 
 
+@pytest.mark.parametrize(("code", "told"), [(b"552", ("content", 552)), (b"250", ("InDoubt", 0))])
+async def test_a_reply_before_the_end_of_a_content_lets_nothing_follow_into_it(
+    code: bytes, told: tuple[str, int]
+) -> None:
+    """Some servers refuse a large mail while it comes: the next envelope would stand in the middle of it."""
+    heard = bytearray()
+
+    async def interrupt(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"DATA\r\n")
+        writer.write(b"250 ok\r\n250 ok\r\n354 go\r\n")
+        heard.extend(await reader.readexactly(1000))
+        writer.write(code + b" 5.3.4 that is enough\r\n")
+        while piece := await reader.read(65536):
+            heard.extend(piece)
+
+    async with Strict(interrupt).serving() as server:
+        large = [AMail(text=b"x" * 30_000_000) for _ in range(2)]
+        outcomes = await hand_over_once(server_at(server), *large)
+    assert codes(outcomes) == [told] * 2
+    assert b"MAIL FROM" not in heard
+
+
 async def test_every_wait_has_its_time_out() -> None:
     short = timedelta(milliseconds=150)
 
