@@ -64,6 +64,17 @@ class InDoubt(StrEnum):
 class Frequency(StrEnum):
     FLASH = "flash"  # key events only
     EVERY = "every"  # each entry
+    HOURLY = "hourly"
+    DAILY = "daily"  # at the reader's local hour
+    WEEKLY = "weekly"  # at that hour of the reader's weekday
+
+    @property
+    def is_digest(self) -> bool:
+        """Whether it gathers entries into one mail."""
+        return self in _DIGESTS
+
+
+_DIGESTS = frozenset({Frequency.HOURLY, Frequency.DAILY, Frequency.WEEKLY})
 
 
 class Lane(StrEnum):
@@ -97,6 +108,15 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"
     SKIPPED = "skipped"  # with its reason
     DIVERTED = "diverted"  # to another alert, a digest
+
+
+class NoticeState(StrEnum):
+    WAITING = "waiting"
+    SENDING = "sending"  # committed before the first byte
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"  # the reply never came, twice
+    EXPIRED = "expired"
 
 
 class SubscriberState(StrEnum):
@@ -287,6 +307,10 @@ class Subscriber(SQLModel, table=True):
     state: str = Field(default=SubscriberState.ACTIVE)
     # The cause, kept in step with the suppression table so that opening a chunk needs no HMAC per reader.
     suppressed: str = ""
+    zone: str = "UTC"  # by its IANA name
+    digest_hour: int = 7  # of the reader's day, 0 to 23
+    digest_weekday: int = 0  # of weekly digests, Monday is 0
+    paused_until: datetime | None = None
     created_at: datetime
 
 
@@ -300,6 +324,39 @@ class Subscription(SQLModel, table=True):
 
     # Serves the audience scan.
     __table_args__ = (Index("ix_subscription_audience", "topic_id", "frequency", "subscriber_id"),)
+
+
+class DigestSpan(SQLModel, table=True):
+    """A time in which a reader follows, or followed, a topic at a digest's frequency: what its digests are made of.
+
+    It ends with a change of frequency, and what came before that is still owed; who leaves is owed nothing, and
+    the row goes.
+    """
+
+    __tablename__ = "digest_span"
+
+    subscriber_id: int = Field(primary_key=True, foreign_key="subscriber.id", sa_type=Id)
+    frequency: str = Field(primary_key=True)
+    topic_id: int = Field(primary_key=True, foreign_key="topic.id", sa_type=Id)
+    since: datetime = Field(primary_key=True)
+    until: datetime | None = None
+
+
+class DigestMark(SQLModel, table=True):
+    """How far the digests of one frequency reach that a reader got: windows tile time, whatever the reader changes."""
+
+    __tablename__ = "digest_mark"
+
+    subscriber_id: int = Field(primary_key=True, foreign_key="subscriber.id", sa_type=Id)
+    frequency: str = Field(primary_key=True)
+    slot: str  # whose digests come at one instant have the same: `alerts.audience.slots` writes it
+    through: datetime
+    until: datetime | None = (
+        None  # nothing is owed from then on; kept, so that who left mid-digest has a state
+    )
+
+    # Serves the audience scan.
+    __table_args__ = (Index("ix_digest_mark_audience", "frequency", "slot", "subscriber_id"),)
 
 
 class SubscriptionEvent(SQLModel, table=True):
@@ -316,6 +373,76 @@ class SubscriptionEvent(SQLModel, table=True):
     at: datetime
 
 
+class Wording(SQLModel, table=True):
+    """The words that readers agreed to, as they stood: a consent names their version."""
+
+    version: str = Field(primary_key=True)  # a hash of the words
+    language: str
+    words: str
+    at: datetime
+
+
+class SignUp(SQLModel, table=True):
+    """What a visitor asked for and has not confirmed: it is nobody's until the link in a mail to them is used."""
+
+    __tablename__ = "sign_up"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    address: str
+    address_key: str = Field(index=True)
+    language: str
+    zone: str
+    choices: dict[str, str] = Field(default_factory=dict, sa_type=JSON)  # {topic's slug: frequency}
+    wording: str
+    source: str  # the page, or whatever sent the visitor there
+    asked_at: datetime
+    expires_at: datetime = Field(index=True)
+
+
+class Consent(SQLModel, table=True):
+    """That a reader agreed: to which words, when, and how they said so. Append-only, and it names no address."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    subscriber_id: int = Field(foreign_key="subscriber.id", index=True, sa_type=Id)
+    wording: str  # a version, or whatever an import brought
+    source: str
+    choices: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
+    asked_at: datetime
+    confirmed_at: datetime
+
+
+class Notice(SQLModel, table=True):
+    """Mail one person asked for: to confirm a sign-up, for the link to their page, to change their address."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    kind: str
+    # HMAC, as in `suppression`: the limits on notices outlive the address.
+    address_hash: str
+    # Which of the at most three that one address gets in a day (UTC): the key is the promise.
+    day: str
+    number: int
+    address: str | None = None  # null once it is settled
+    subject_id: int = Field(sa_type=Id)  # of the sign-up, subscriber or change, as the kind says
+    language: str
+    state: str = Field(default=NoticeState.WAITING)
+    reason: str = ""
+    key_id: int  # of the token in it: another try is byte-identical
+    transport: str = ""
+    attempts: int = 0
+    code: int = 0
+    worker: str = ""
+    due_at: (
+        datetime | None
+    )  # may be claimed from then on: written, put off, or the end of a lease; null when settled
+    made_at: datetime  # the Date of the mail
+    expires_at: datetime
+
+    __table_args__ = (
+        UniqueConstraint("address_hash", "day", "number"),
+        Index("ix_notice_due", "due_at"),
+    )
+
+
 class Suppression(SQLModel, table=True):
     """An address that must not be mailed; keyed by HMAC so that it survives erasure."""
 
@@ -330,6 +457,11 @@ class Alert(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=Id)
     cause_key: str = Field(unique=True)
     feed_id: int | None = Field(default=None, sa_type=Id)
+    # A digest's frequency and slot, the end of its windows, and whether it comes late; empty for all else.
+    frequency: str = ""
+    slot: str = ""
+    window_end: datetime | None = None
+    is_late: bool = False
     lane: str
     rank: int  # of the lane: the order of claims
     state: str = Field(default=AlertState.HELD)
@@ -350,7 +482,10 @@ class Alert(SQLModel, table=True):
     last_accepted_at: datetime | None = None
     done_at: datetime | None = None
 
-    __table_args__ = (Index("ix_alert_work", "state", "is_carved", "rank", "id"),)
+    __table_args__ = (
+        Index("ix_alert_work", "state", "is_carved", "rank", "id"),
+        Index("ix_alert_released", "released_at"),
+    )
 
 
 class AlertEntry(SQLModel, table=True):
@@ -361,6 +496,17 @@ class AlertEntry(SQLModel, table=True):
     alert_id: int = Field(primary_key=True, foreign_key="alert.id", sa_type=Id)
     entry_id: int = Field(primary_key=True, foreign_key="entry.id", index=True, sa_type=Id)
     revision: int = Field(primary_key=True)
+
+
+class Selection(SQLModel, table=True):
+    """What one variant of a digest carries: written when it is opened for its first reader, and never changed."""
+
+    alert_id: int = Field(primary_key=True, foreign_key="alert.id", sa_type=Id)
+    variant: str = Field(primary_key=True)
+    language: str
+    topics: list[int] = Field(default_factory=list, sa_type=JSON)
+    # [entry id, revision, what became of the text since it was first told: "", "updated" or "corrected"]
+    entries: list[tuple[int, int, str]] = Field(default_factory=list, sa_type=JSON)
 
 
 class Body(SQLModel, table=True):

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, col, select
 
-from alerts.audience import suppressions
+from alerts.audience import spans, suppressions
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.db import insert_or_ignore
@@ -166,10 +166,13 @@ def follow(
             subscriber_id=subscriber_id, topic_id=topic_id, frequency=frequency, since=now, chosen_at=now
         )
         kind = "follow"
+        spans.begin(session, [subscriber_id], topic_id, frequency, now)
     elif held.until is not None:
         held.frequency, held.since, held.chosen_at, held.until = frequency, now, now, None
         kind = "follow"
+        spans.begin(session, [subscriber_id], topic_id, frequency, now)
     elif held.frequency != frequency:
+        spans.change(session, subscriber_id, topic_id, Frequency(held.frequency), frequency, now)
         held.frequency, held.chosen_at = frequency, now
         kind = "change"
     else:
@@ -201,6 +204,7 @@ def follow_many(
         rows = [{"subscriber_id": id_, **subscription} for id_ in fresh]
         session.connection().execute(insert_or_ignore(session, _SUBSCRIPTION), rows)
         session.connection().execute(sa.insert(_EVENT), [{"subscriber_id": id_, **event} for id_ in fresh])
+        spans.begin(session, fresh, topic_id, frequency, now)
         detail = {"topic": slug, "frequency": frequency, "count": len(fresh)}
         _audit(session, "subscriber.follow", "subscribers", detail, by, now)
     changed = [follow(session, id_, slug, frequency, by=by, now=now) for id_ in sorted(held)]
@@ -218,6 +222,7 @@ def unsubscribe(session: Session, subscriber_id: int, slug: str | None, *, by: s
     for each in leaving:
         each.until = now
         session.add(each)
+        spans.leave(session, subscriber_id, each.topic_id, now)
         _record(session, subscriber_id, "unsubscribe", each.topic_id, "", by, now)
     if len(leaving) == len(current) and reader.state == SubscriberState.ACTIVE:
         reader.state = SubscriberState.LEFT
@@ -234,6 +239,7 @@ def erase(session: Session, subscriber_id: int, *, by: str, now: datetime) -> No
     for each in _current(session, subscriber_id):
         each.until = now
         session.add(each)
+    spans.leave(session, subscriber_id, None, now)
     reader.address = reader.address_key = None
     reader.state = SubscriberState.ERASED
     session.add(reader)

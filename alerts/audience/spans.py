@@ -1,0 +1,106 @@
+"""What readers' digests owe them: the spans in which they follow topics at a digest's frequency, and their marks.
+
+A window of a reader's digest is what lies between their mark and the slot's instant, cut by the spans. Whoever
+changes a frequency closes a span: what came before is still owed, in one more digest of the old frequency. Whoever
+leaves a topic is owed nothing of it.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from alerts.audience.slots import slot_of
+from alerts.db import insert_or_ignore
+from alerts.models import DigestMark, DigestSpan, Frequency, Subscriber, table_of
+
+_SPAN = table_of(DigestSpan)
+_MARK = table_of(DigestMark)
+
+
+def begin(session: Session, ids: Sequence[int], topic_id: int, frequency: Frequency, now: datetime) -> None:
+    """Has readers' digests of this frequency carry a topic from now on; nothing for frequencies that are no digest."""
+    if not frequency.is_digest or not ids:
+        return
+    span = {"frequency": frequency, "topic_id": topic_id, "since": now, "until": None}
+    session.connection().execute(
+        insert_or_ignore(session, _SPAN), [{"subscriber_id": each, **span} for each in ids]
+    )
+    # A change and its undoing within one instant is one span.
+    again = (
+        sa.update(DigestSpan)
+        .where(
+            col(DigestSpan.subscriber_id).in_(ids),
+            col(DigestSpan.frequency) == frequency,
+            col(DigestSpan.topic_id) == topic_id,
+            col(DigestSpan.since) == now,
+        )
+        .values(until=None)
+    )
+    session.exec(again)
+    _have_marks(session, ids, frequency, now)
+
+
+def change(
+    session: Session, subscriber_id: int, topic_id: int, old: Frequency, new: Frequency, now: datetime
+) -> None:
+    """Has a topic come at another frequency from now on; what the old one owes so far still comes."""
+    if old.is_digest:
+        session.exec(_open_spans(subscriber_id, topic_id).values(until=now))
+    begin(session, [subscriber_id], topic_id, new, now)
+
+
+def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datetime) -> None:
+    """Has digests carry nothing more of a topic, or of any (None)."""
+    gone = sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id) == subscriber_id)
+    session.exec(gone if topic_id is None else gone.where(col(DigestSpan.topic_id) == topic_id))
+    owed = select(DigestSpan.frequency).where(DigestSpan.subscriber_id == subscriber_id)
+    session.exec(
+        sa.update(DigestMark)
+        .where(
+            col(DigestMark.subscriber_id) == subscriber_id,
+            col(DigestMark.until).is_(None),
+            col(DigestMark.frequency).not_in(owed),
+        )
+        .values(until=now)
+    )
+
+
+def place(session: Session, reader: Subscriber) -> None:
+    """Has a reader's digests come at the hour that their row says; their windows go on where they were."""
+    for mark in session.exec(select(DigestMark).where(DigestMark.subscriber_id == reader.id)):
+        mark.slot = slot_of(mark.frequency, reader.zone, reader.digest_hour, reader.digest_weekday)
+        session.add(mark)
+
+
+def _open_spans(subscriber_id: int, topic_id: int) -> sa.Update:
+    return sa.update(DigestSpan).where(
+        col(DigestSpan.subscriber_id) == subscriber_id,
+        col(DigestSpan.topic_id) == topic_id,
+        col(DigestSpan.until).is_(None),
+    )
+
+
+def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now: datetime) -> None:
+    """Makes the marks that are missing, and takes up again those of readers who were owed nothing any more."""
+    query = select(Subscriber.id, Subscriber.zone, Subscriber.digest_hour, Subscriber.digest_weekday)
+    by_slot: dict[str, list[int]] = defaultdict(list)
+    for id_, zone, hour, weekday in session.exec(query.where(col(Subscriber.id).in_(ids))):
+        by_slot[slot_of(frequency, zone, hour, weekday)].append(id_ or 0)
+    rows = [
+        {"subscriber_id": each, "frequency": frequency, "slot": slot, "through": now}
+        for slot, members in by_slot.items()
+        for each in members
+    ]
+    session.connection().execute(insert_or_ignore(session, _MARK), rows)
+    session.exec(
+        sa.update(DigestMark)
+        .where(
+            col(DigestMark.subscriber_id).in_(ids),
+            col(DigestMark.frequency) == frequency,
+            col(DigestMark.until).is_not(None),
+        )
+        .values(until=None, through=now)
+    )
