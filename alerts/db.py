@@ -126,6 +126,15 @@ def clock(session: Session) -> datetime:
     return datetime.now(UTC)
 
 
+def lock_name(session: Session, name: str) -> None:
+    """Has transactions that name the same take turns until they end; on SQLite all do."""
+    if _dialect(session) == "postgresql":
+        session.connection().execute(_LOCK_NAME, {"name": name})
+
+
+_LOCK_NAME = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
 def insert_or_ignore(session: Session, table: sa.Table) -> Any:
     """Gives an INSERT that leaves out rows whose key is taken, in the session's dialect."""
     if _dialect(session) == "postgresql":

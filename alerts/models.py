@@ -110,6 +110,15 @@ class DeliveryState(StrEnum):
     DIVERTED = "diverted"  # to another alert, a digest
 
 
+class NoticeKind(StrEnum):
+    """What a notice is about; its subject is the row that it names."""
+
+    CONFIRM = "confirm"  # of a sign-up
+    LINK = "link"  # to a subscriber's own page
+    NEW_ADDRESS = "new-address"  # of a change of address, to the new one
+    OLD_ADDRESS = "old-address"  # and to the old one
+
+
 class NoticeState(StrEnum):
     WAITING = "waiting"
     SENDING = "sending"  # committed before the first byte
@@ -415,7 +424,7 @@ class Notice(SQLModel, table=True):
     """Mail one person asked for: to confirm a sign-up, for the link to their page, to change their address."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=Id)
-    kind: str
+    kind: str  # NoticeKind
     # HMAC, as in `suppression`: the limits on notices outlive the address.
     address_hash: str
     # Which of the at most three that one address gets in a day (UTC): the key is the promise.

@@ -37,7 +37,13 @@ _CLAIM = struct.Struct(">BBHIHI")
 class Purpose(IntEnum):
     """What a link allows; a token made for one is worth nothing for another."""
 
+    # The subject is a subscriber ...
     MANAGE = 1  # in each mail: see, change or end what this reader gets
+    # ... or a notice, by its id: the link works until the notice expires.
+    CONFIRM = 2  # a sign-up
+    OWN = 3  # the page of whoever reads mail to the address just now: their data, too
+    NEW_ADDRESS = 4
+    OLD_ADDRESS = 5
 
 
 _PURPOSES = frozenset(Purpose)
