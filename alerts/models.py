@@ -128,6 +128,14 @@ class NoticeState(StrEnum):
     EXPIRED = "expired"
 
 
+class ChangeOutcome(StrEnum):
+    """How a wish to be mailed elsewhere ended."""
+
+    CHANGED = "changed"
+    KEPT = "kept"  # somebody said no
+    IN_USE = "in-use"  # both ends said yes, and another reader has the address
+
+
 class SubscriberState(StrEnum):
     ACTIVE = "active"
     LEFT = "left"
@@ -320,6 +328,7 @@ class Subscriber(SQLModel, table=True):
     digest_hour: int = 7  # of the reader's day, 0 to 23
     digest_weekday: int = 0  # of weekly digests, Monday is 0
     paused_until: datetime | None = None
+    address_since: datetime | None = None  # it is not the address they signed up with; null while it is
     created_at: datetime
 
 
@@ -376,7 +385,8 @@ class SubscriptionEvent(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=Id)
     subscriber_id: int = Field(foreign_key="subscriber.id", index=True, sa_type=Id)
     topic_id: int | None = Field(default=None, sa_type=Id)
-    kind: str  # follow, change, unsubscribe, suppress, release, erase
+    kind: str  # follow, change, unsubscribe, place, pause, resume, ask-address, keep-address, change-address,
+    # suppress, release, erase
     detail: str = ""
     by: str
     at: datetime
@@ -450,6 +460,33 @@ class Notice(SQLModel, table=True):
         UniqueConstraint("address_hash", "day", "number"),
         Index("ix_notice_due", "due_at"),
     )
+
+
+class AddressChange(SQLModel, table=True):
+    """A reader's last wish to be mailed elsewhere: it comes true when both ends have said yes."""
+
+    __tablename__ = "address_change"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    subscriber_id: int = Field(foreign_key="subscriber.id", unique=True, sa_type=Id)
+    address: str | None = None  # the new one; null once it is settled
+    address_key: str | None = None
+    asked_at: datetime  # for this address: who says yes says it to what they saw
+    expires_at: datetime = Field(index=True)
+    old_confirmed_at: datetime | None = None
+    new_confirmed_at: datetime | None = None
+    outcome: str = ""  # ChangeOutcome; none while it is open
+    ended_at: datetime | None = None
+
+
+class Farewell(SQLModel, table=True):
+    """Why a reader left a topic, if they cared to say; their last word about it counts."""
+
+    subscriber_id: int = Field(primary_key=True, foreign_key="subscriber.id", sa_type=Id)
+    topic_id: int = Field(primary_key=True, sa_type=Id)  # 0 for all topics
+    reason: str
+    words: str = ""
+    at: datetime
 
 
 class Suppression(SQLModel, table=True):

@@ -19,7 +19,9 @@ from alerts.audience.stops import acknowledge_after_openings
 from alerts.db import insert_or_ignore
 from alerts.errors import NotFound
 from alerts.models import (
+    AddressChange,
     Audit,
+    Farewell,
     Frequency,
     Subscriber,
     SubscriberState,
@@ -34,6 +36,7 @@ log = structlog.get_logger()
 _SUBSCRIBER = table_of(Subscriber)
 _SUBSCRIPTION = table_of(Subscription)
 _EVENT = table_of(SubscriptionEvent)
+_OF_ONE_READER = (table_of(AddressChange), table_of(Farewell))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,59 @@ def unsubscribe(session: Session, subscriber_id: int, slug: str | None, *, by: s
     return len(leaving)
 
 
+def place(
+    session: Session, subscriber_id: int, *, zone: str, hour: int, weekday: int, by: str, now: datetime
+) -> bool:
+    """Has a reader's digests come at an hour of their zone's day; says whether that is news."""
+    reader = _locked(session, subscriber_id)
+    if (reader.zone, reader.digest_hour, reader.digest_weekday) == (zone, hour, weekday):
+        return False
+    reader.zone, reader.digest_hour, reader.digest_weekday = zone, hour, weekday
+    session.add(reader)
+    spans.place(session, reader)
+    _record(session, subscriber_id, "place", None, f"{zone} {weekday} {hour:02d}", by, now)
+    return True
+
+
+def pause(session: Session, subscriber_id: int, until: datetime | None, *, by: str, now: datetime) -> bool:
+    """Has a reader get nothing until then, or something again (None); says whether that is news."""
+    acknowledge_after_openings(session, subscriber_id)
+    reader = _locked(session, subscriber_id)
+    before = reader.paused_until if reader.paused_until is not None and reader.paused_until > now else None
+    if before == until:
+        return False
+    reader.paused_until = until
+    session.add(reader)
+    if until is None:
+        _record(session, subscriber_id, "resume", None, "", by, now)
+    else:
+        _record(session, subscriber_id, "pause", None, until.isoformat(), by, now)
+    return True
+
+
+def note(session: Session, subscriber_id: int, kind: str, *, by: str, now: datetime) -> None:
+    """Writes a reader's history where what they did is in a table of its own."""
+    _record(session, subscriber_id, kind, None, "", by, now)
+
+
+def readdress(
+    session: Session, pepper: bytes, subscriber_id: int, address: Address, *, by: str, now: datetime
+) -> bool:
+    """Has a reader mailed at another address from now on; says no when that is another reader's."""
+    acknowledge_after_openings(session, subscriber_id)
+    reader = _locked(session, subscriber_id)
+    others = select(Subscriber.id).where(
+        Subscriber.address_key == address.key, Subscriber.id != subscriber_id
+    )
+    if session.exec(others).first() is not None:
+        return False
+    reader.address, reader.address_key, reader.address_since = address.address, address.key, now
+    reader.suppressed = suppressions.causes(session, pepper, [address.key]).get(address.key, "")
+    session.add(reader)
+    _record(session, subscriber_id, "change-address", None, "", by, now)
+    return True
+
+
 def erase(session: Session, subscriber_id: int, *, by: str, now: datetime) -> None:
     """Forgets who a subscriber was; what was sent stays counted, a suppression stays known by its hash."""
     acknowledge_after_openings(session, subscriber_id)
@@ -240,6 +296,8 @@ def erase(session: Session, subscriber_id: int, *, by: str, now: datetime) -> No
         each.until = now
         session.add(each)
     spans.leave(session, subscriber_id, None, now)
+    for table in _OF_ONE_READER:
+        session.connection().execute(sa.delete(table).where(table.c.subscriber_id == subscriber_id))
     reader.address = reader.address_key = None
     reader.state = SubscriberState.ERASED
     session.add(reader)

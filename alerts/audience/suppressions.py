@@ -5,7 +5,7 @@ Whatever writes both locks the reader first and the suppression then, or two cou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
@@ -19,6 +19,7 @@ from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression, tab
 log = structlog.get_logger()
 
 _TABLE = table_of(Suppression)
+_REPLIES_COME_WITHIN = timedelta(hours=1)  # of the opening of their mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,20 @@ def suppress_many(
 ) -> int:
     """Suppresses readers by id, each with its evidence, as the sender does with dead addresses.
 
-    Readers who were erased meanwhile or are suppressed already are left out. Gives how many it stopped.
+    Readers who were erased meanwhile or are suppressed already are left out; so are those whose address is new, as
+    the evidence may be about the one before. Gives how many it stopped.
     """
     evidence = dict(found)
     rows = session.exec(
         select(Subscriber.id, Subscriber.address_key)
         .where(col(Subscriber.id).in_(evidence), col(Subscriber.address_key).is_not(None))
         .where(Subscriber.suppressed == "")
+        .where(
+            sa.or_(
+                col(Subscriber.address_since).is_(None),
+                col(Subscriber.address_since) < now - _REPLIES_COME_WITHIN,
+            )
+        )
         .order_by(col(Subscriber.id))
         .with_for_update()
     ).all()
