@@ -2,7 +2,9 @@
 
 A GET changes nothing: mail programs and their scanners open every link. (Hubs confirm by GET, and their
 protocol leaves no choice: see `web.websub`.) The token in the path is the whole
-right to see and change one reader's choices; it is in no page, no log line and no header that we send.
+right to see and change one reader's choices; it is in no page, no log line and no header that we send. So a form
+needs no other proof of where it comes from: a page elsewhere that could send one would have to know the token, and
+there is no cookie that a browser would add for it. Where it comes from cannot be asked of one-click requests anyway.
 
 Handlers are coroutines only to reach `Database.run`, where a transaction waits its turn. In threads of their
 own, on SQLite, they would fight for the write lock with the daemon, and an unsubscribe waited for seconds
@@ -10,7 +12,7 @@ behind a busy mailing (5.1 s at worst against 36 ms; the lock of SQLite knows no
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy.exc
@@ -21,19 +23,20 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from alerts import db
 from alerts.audience import tokens
-from alerts.audience.tokens import Claim, Keys
+from alerts.audience.tokens import Claim, Keys, Purpose
 from alerts.db import Database
 from alerts.errors import Unavailable
 from alerts.feeds.push.rules import CALLBACK
 from alerts.mail.render import SiteView
-from alerts.web.forms import Choice, OneClick, read_choice
+from alerts.web.deeds import stop_what_brought
+from alerts.web.forms import Fields, OneClick, read_choice
 from alerts.web.guard import Guard, headers
+from alerts.web.linked import AddressPage, Linked, ReaderPage
 from alerts.web.pages import Pages
-from alerts.web.reader import Deed, Done, ReaderView, carry_out, look, stop_what_brought
 from alerts.web.websub import Callbacks
 
 _READING = ["GET", "HEAD"]
-_FIELD_LIMIT = 500  # a reader who follows that many topics can still undo in one form
+_FIELD_LIMIT = 1000  # the form of topics has a field for each
 _READY_SECONDS = 5
 
 
@@ -58,8 +61,11 @@ def create(
     )
     app.add_api_route("/livez", routes.livez, methods=_READING)
     app.add_api_route("/readyz", routes.readyz, methods=_READING)
-    app.add_api_route("/u/{token}", routes.manage, methods=_READING)
-    app.add_api_route("/u/{token}", routes.change, methods=["POST"])
+    app.add_api_route("/u/{token}", routes.reader, methods=_READING)
+    # Whatever stands there, a mail program's one click is answered.
+    app.add_api_route("/u/{token:path}", routes.change_reader, methods=["POST"])
+    app.add_api_route("/n/{token}", routes.noticed, methods=_READING)
+    app.add_api_route("/n/{token}", routes.change_noticed, methods=["POST"])
     app.add_api_route(CALLBACK + "{path}", callbacks.hear, methods=["GET"])
     app.add_api_route(CALLBACK + "{path}", callbacks.take, methods=["POST"])
     app.add_exception_handler(HTTPException, routes.refused)
@@ -74,6 +80,13 @@ class _Routes:
         self._database = database
         self._keys = keys
         self._pages = pages
+        reader = ReaderPage(database, keys, pages)
+        self._in_mails: Mapping[Purpose, Linked] = {Purpose.MANAGE: reader}
+        self._in_notices: Mapping[Purpose, Linked] = {
+            Purpose.OWN: reader,
+            Purpose.OLD_ADDRESS: AddressPage(database, keys, pages),
+            Purpose.NEW_ADDRESS: AddressPage(database, keys, pages),
+        }
 
     async def livez(self) -> Response:
         """Says that the process answers."""
@@ -90,29 +103,38 @@ class _Routes:
             return PlainTextResponse("The database does not answer.\n", 503)
         return PlainTextResponse("ok\n")
 
-    async def manage(self, token: str) -> Response:
+    async def reader(self, token: str) -> Response:
         """Shows what a reader follows."""
-        claim = tokens.read(self._keys, token)
-        view = await self._database.run(look, claim) if claim else None
-        return HTMLResponse(self._pages.manage(view)) if view else self._gone()
+        return await self._show(token, self._in_mails)
 
-    async def change(self, token: str, request: Request) -> Response:
+    async def change_reader(self, token: str, request: Request) -> Response:
         """Does what a form asks, answers when it is committed."""
+        fields = await _fields(request)
+        if isinstance(read_choice(fields), OneClick):
+            return await self._one_click(tokens.read(self._keys, token))
+        return await self._change(token, fields, self._in_mails)
+
+    async def noticed(self, token: str) -> Response:
+        """Shows what a notice's link is about."""
+        return await self._show(token, self._in_notices)
+
+    async def change_noticed(self, token: str, request: Request) -> Response:
+        """Does what the button behind a notice's link says."""
+        return await self._change(token, await _fields(request), self._in_notices)
+
+    async def _show(self, token: str, pages: Mapping[Purpose, Linked]) -> Response:
         claim = tokens.read(self._keys, token)
-        choice = await _choice(request)
-        if isinstance(choice, OneClick):
-            return await self._one_click(claim)
-        if claim is None:
-            return self._gone()
-        view, done = await self._database.run(_changed, claim, choice)
-        if view is None or done is None:
-            return self._gone()
-        status = 400 if done.deed is Deed.UNCLEAR else 200
-        return HTMLResponse(self._pages.manage(view, done), status)
+        page = pages.get(claim.purpose) if claim else None
+        return await page.show(claim) if claim and page else self._gone()
+
+    async def _change(self, token: str, fields: Fields, pages: Mapping[Purpose, Linked]) -> Response:
+        claim = tokens.read(self._keys, token)
+        page = pages.get(claim.purpose) if claim else None
+        return await page.change(claim, fields) if claim and page else self._gone()
 
     async def _one_click(self, claim: Claim | None) -> Response:
         """Answers a mail program the same whether it knew the reader or not: RFC 8058 wants no redirect."""
-        if claim is not None:
+        if claim is not None and claim.purpose is Purpose.MANAGE:
             await self._database.run(_stopped, claim)
         return PlainTextResponse("This link brings no more alerts.\n")
 
@@ -132,18 +154,9 @@ class _Routes:
         return HTMLResponse(self._pages.gone, 404)
 
 
-async def _choice(request: Request) -> Choice:
+async def _fields(request: Request) -> Fields:
     async with request.form(max_files=0, max_fields=_FIELD_LIMIT) as form:
-        return read_choice((name, value) for name, value in form.multi_items() if isinstance(value, str))
-
-
-def _changed(session: Session, claim: Claim, choice: Choice) -> tuple[ReaderView | None, Done | None]:
-    """The whole of a person's request: what is asked, done, and how things stand then."""
-    view = look(session, claim, to_change=True)
-    if view is None:
-        return None, None
-    done = carry_out(session, view, choice, db.clock(session))
-    return look(session, claim), done
+        return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
 
 
 def _stopped(session: Session, claim: Claim) -> None:

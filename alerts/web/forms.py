@@ -1,13 +1,21 @@
 """What a form asks for, pure: RFC 8058's one-click request, or one of the buttons on a reader's page.
 
-A slug in a choice is only what the form said: it is compared with what the reader follows, and never reaches
-the database.
+A slug or a zone in a choice is only what the form said: it is compared with what there is, and never reaches the
+database otherwise.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from typing import TypeAlias
 
+from alerts.audience.farewells import Reason
 from alerts.models import Frequency
+
+Fields: TypeAlias = tuple[tuple[str, str], ...]
+
+_OF_TOPIC = "frequency."
+_HOURS, _WEEKDAYS, _DAYS = range(24), range(7), range(1, 367)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +29,87 @@ class StopAll:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """No alerts of one topic any more."""
+class Wanted:
+    """Another frequency for a topic than the page showed; None for none of it."""
 
     topic: str
+    frequency: Frequency | None
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Another frequency for one topic."""
+class Save:
+    """What was changed of all topics. What was left as the page showed it is not asked for: the page may be old."""
 
-    topic: str
-    frequency: Frequency
+    wanted: tuple[Wanted, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class FollowAgain:
-    """Topics the reader left, each at the frequency it had."""
+class Place:
+    """Digests at another hour."""
+
+    zone: str
+    hour: int
+    weekday: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseFor:
+    """Nothing for some days."""
+
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseUntil:
+    """Nothing before a day; None where the form names none."""
+
+    day: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The end of a pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAddress:
+    """Mail to another address, as it was typed."""
+
+    typed: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAddress:
+    """No other address after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendLink:
+    """A link to this page for whoever reads the address's mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """All that is kept of the reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskErase:
+    """What an erasure would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """An erasure, by who has read what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayWhy:
+    """Why topics were left, or everything (none)."""
 
     topics: tuple[str, ...]
+    reason: Reason
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +117,103 @@ class Unclear:
     """Nothing that our pages ask."""
 
 
-Choice = OneClick | StopAll | Stop | Change | FollowAgain | Unclear
+Choice: TypeAlias = (
+    OneClick
+    | StopAll
+    | Save
+    | Place
+    | PauseFor
+    | PauseUntil
+    | Resume
+    | NewAddress
+    | KeepAddress
+    | SendLink
+    | Download
+    | AskErase
+    | Erase
+    | SayWhy
+    | Unclear
+)
+
+_BUTTONS: Mapping[str, Choice] = {
+    "stop-all": StopAll(),
+    "resume": Resume(),
+    "keep-address": KeepAddress(),
+    "link": SendLink(),
+    "download": Download(),
+    "erase": AskErase(),
+    "erase-now": Erase(),
+}
 
 
 def read_choice(fields: Iterable[tuple[str, str]]) -> Choice:
-    """Gives what the form's fields, in their order, ask for; fields that do not matter are passed over."""
+    """Gives what the form's fields ask for; fields that do not matter are passed over."""
     given = [*fields]
     values = dict(given)
     # Names and values count as they stand in RFC 8058, section 3.1; some senders vary the case of the value.
     if values.get("List-Unsubscribe", "").lower() == "one-click":
         return OneClick()
-    topics = tuple(value for name, value in given if name == "topic")
-    match values.get("action"), topics, values.get("frequency"):
-        case "stop-all", _, _:
-            return StopAll()
-        case "stop", (topic,), _:
-            return Stop(topic)
-        case "frequency", (topic,), (Frequency.FLASH | Frequency.EVERY) as frequency:
-            return Change(topic, Frequency(frequency))
-        case "follow", (_, *_), _:
-            return FollowAgain(topics)
-    return Unclear()
+    action = values.get("action", "")
+    match action:
+        case "save":
+            return _save(values)
+        case "place":
+            return _place(values)
+        case "pause":
+            return _pause(values)
+        case "address":
+            return NewAddress(values.get("address", ""))
+        case "why":
+            return _why(values, tuple(value for name, value in given if name == "topic"))
+    return _BUTTONS.get(action, Unclear())
+
+
+def save_fields(changes: Iterable[tuple[str, str, str]]) -> Fields:
+    """Gives the fields that ask for changes (topic, frequency shown, frequency wanted); none for no changes."""
+    wanted = tuple((f"{_OF_TOPIC}{topic}", f"{shown}:{wanted}") for topic, shown, wanted in changes)
+    return (("action", "save"), *wanted) if wanted else ()
+
+
+def _save(values: Mapping[str, str]) -> Choice:
+    wanted = []
+    for name, value in values.items():
+        if name.startswith(_OF_TOPIC):
+            shown, _, new = value.partition(":")
+            if new not in {"", *Frequency} or ":" not in value:
+                return Unclear()
+            if new != shown:
+                wanted.append(Wanted(name.removeprefix(_OF_TOPIC), Frequency(new) if new else None))
+    return Save(tuple(wanted))
+
+
+def _place(values: Mapping[str, str]) -> Choice:
+    hour, weekday = _number(values.get("hour"), _HOURS), _number(values.get("weekday"), _WEEKDAYS)
+    zone = values.get("zone")
+    if zone is None or hour is None or weekday is None:
+        return Unclear()
+    return Place(zone, hour, weekday)
+
+
+def _pause(values: Mapping[str, str]) -> Choice:
+    if "until" in values:
+        return PauseUntil(_date(values["until"]))
+    days = _number(values.get("days"), _DAYS)
+    return Unclear() if days is None else PauseFor(days)
+
+
+def _why(values: Mapping[str, str], topics: tuple[str, ...]) -> Choice:
+    reason = values.get("reason")
+    if reason not in {*Reason}:
+        return Unclear()
+    return SayWhy(topics, Reason(reason), values.get("words", ""))
+
+
+def _number(text: str | None, among: range) -> int | None:
+    return next((each for each in among if text == str(each)), None)
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None

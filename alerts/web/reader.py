@@ -1,121 +1,165 @@
-"""A reader's own choices, as the link in their mail shows and changes them: transactions on the ledger."""
+"""What a reader's own page shows, and to whom: read from the ledger, changed nowhere here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlmodel import Session, col, select
 
-from alerts.audience.stops import acknowledge_after_openings
-from alerts.audience.subscribers import follow, unsubscribe
-from alerts.audience.tokens import Claim
-from alerts.models import Alert, Frequency, Subscriber, SubscriberState, Subscription, Topic
-from alerts.web.forms import Change, Choice, FollowAgain, Stop, StopAll
+from alerts.audience import address_changes, slots
+from alerts.audience.tokens import Claim, Keys, Purpose, address_hash
+from alerts.models import (
+    Alert,
+    Delivery,
+    Frequency,
+    Notice,
+    NoticeKind,
+    Selection,
+    Subscriber,
+    SubscriberState,
+    Subscription,
+    Topic,
+)
+from alerts.web.forms import Fields, save_fields
 
-_BY = "reader"
+_OFTENER_THAN_DAILY = frozenset({Frequency.EVERY, Frequency.HOURLY})
+_NOT_WEEKLY = frozenset({Frequency.FLASH, Frequency.DAILY})
 
 
 @dataclass(frozen=True, slots=True)
-class FollowedTopic:
-    """A topic the reader follows, or followed once."""
+class Right:
+    """Whose page a link opens, the alert that it stands in (0 for none), and whether they read the address's mail."""
+
+    subscriber_id: int
+    alert_id: int = 0
+    is_owner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTopic:
+    """A topic as the page shows it; the frequency is "" when the reader does not follow it."""
 
     slug: str
     title: str
     description: str
     frequency: str
+    last_frequency: str  # the one that it had, of topics the reader left
     is_active: bool
     is_key_events_only: bool
     brought_the_mail: bool  # the link stands in a mail that came for this topic, among others
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The frequencies that make sense: a topic of key events alone has no updates besides them."""
+        if not self.is_key_events_only:
+            return tuple(Frequency)
+        at_once = Frequency.EVERY if self.frequency == Frequency.EVERY else Frequency.FLASH
+        return (at_once, *(each for each in Frequency if each.is_digest))
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """When the next digest of a frequency is due."""
+
+    frequency: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rarer:
+    """A frequency at which the topics that brought a mail would come less often, and the form that asks for it."""
+
+    frequency: str
+    form: Fields
+
 
 @dataclass(frozen=True, slots=True)
 class ReaderView:
-    """What one reader's page shows; the address is masked, as a mail and its link may be forwarded."""
+    """What one reader's page shows; addresses are masked but for the owner, as a mail and its link may be forwarded."""
 
     id: int
     address: str
+    is_owner: bool
     language: str
     is_suppressed: bool
-    is_alert_known: bool  # the ledger forgets old alerts; the links in their mails live on
-    following: tuple[FollowedTopic, ...]
-    left: tuple[FollowedTopic, ...]
+    zone: str
+    hour: int
+    weekday: int
+    paused_until: datetime | None
+    wished_address: str  # "" when none is
+    mail_frequency: str  # of the digest that the link stands in; "" for an alert
+    is_mail_known: bool  # the ledger forgets old alerts; the links in their mails live on
+    following: tuple[ShownTopic, ...]
+    more: tuple[ShownTopic, ...]  # that the reader left, or never followed
+    coming: tuple[Coming, ...]
+
+    @property
+    def brought(self) -> tuple[ShownTopic, ...]:
+        """The topics that the link's mail came for, and which the reader still follows."""
+        return tuple(topic for topic in self.following if topic.brought_the_mail)
+
+    @property
+    def offered(self) -> tuple[ShownTopic, ...]:
+        """The topics that may be followed besides."""
+        return tuple(topic for topic in self.more if topic.is_active)
+
+    @property
+    def rarer(self) -> Rarer | None:
+        """Gives how the topics that brought the mail could come less often; None where they come once a week."""
+        for frequency, among in ((Frequency.DAILY, _OFTENER_THAN_DAILY), (Frequency.WEEKLY, _NOT_WEEKLY)):
+            if some := [each for each in self.brought if each.frequency in among]:
+                return Rarer(frequency, save_fields((each.slug, each.frequency, frequency) for each in some))
+        return None
 
 
-class Deed(StrEnum):
-    """What became of a form."""
-
-    STOPPED = "stopped"
-    STOPPED_ALL = "stopped-all"
-    KEY_EVENTS = Frequency.FLASH
-    EVERY_UPDATE = Frequency.EVERY
-    FOLLOWED = "followed"
-    UNCHANGED = "unchanged"  # it was so already
-    UNCLEAR = "unclear"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What became of a form, for which topics (their titles), and the fields of the form that undoes it."""
-
-    deed: Deed
-    topics: tuple[str, ...] = ()
-    undo: tuple[tuple[str, str], ...] = ()
+def right_of(session: Session, keys: Keys, claim: Claim, now: datetime) -> Right | None:
+    """Gives what a link that verified opens; None when it was for a time that is over, or for another address."""
+    if claim.purpose is Purpose.MANAGE:
+        return Right(claim.subscriber_id, claim.alert_id)
+    notice = session.get(Notice, claim.subscriber_id)  # the subject, as the purpose says
+    if claim.purpose is not Purpose.OWN or notice is None or notice.kind != NoticeKind.LINK:
+        return None
+    reader = session.get(Subscriber, notice.subject_id)
+    if reader is None or reader.address_key is None or notice.expires_at <= now:
+        return None
+    if notice.address_hash != address_hash(keys.pepper, reader.address_key):
+        return None
+    return Right(notice.subject_id, is_owner=True)
 
 
-def look(session: Session, claim: Claim, *, to_change: bool = False) -> ReaderView | None:
+def look(session: Session, right: Right, now: datetime, *, to_change: bool = False) -> ReaderView | None:
     """Gives what the reader of a link sees, or None when there is no such reader any more.
 
     `to_change` holds the reader's row, so that what is decided from the view is still so when it is done.
     """
-    query = select(Subscriber.address, Subscriber.language, Subscriber.suppressed, Subscriber.state).where(
-        Subscriber.id == claim.subscriber_id
-    )
-    reader = session.exec(query.with_for_update() if to_change else query).first()
-    if reader is None:
+    query = select(Subscriber).where(Subscriber.id == right.subscriber_id)
+    if to_change:
+        query = query.with_for_update()
+    reader = session.exec(query.execution_options(populate_existing=True)).first()
+    if reader is None or reader.address is None or reader.state == SubscriberState.ERASED:
         return None
-    address, language, suppressed, state = reader
-    if address is None or state == SubscriberState.ERASED:
-        return None
-    audience = session.exec(select(Alert.audience).where(Alert.id == claim.alert_id)).first()
-    topics = _topics(session, claim.subscriber_id, audience or {})
+    mail = _mail(session, right)
+    following, more = _topics(session, right.subscriber_id, mail)
+    wished = address_changes.pending(session, right.subscriber_id, now) or ""
+    paused_until = reader.paused_until if reader.paused_until and reader.paused_until > now else None
     return ReaderView(
-        id=claim.subscriber_id,
-        address=masked(address),
-        language=language,
-        is_suppressed=bool(suppressed),
-        is_alert_known=audience is not None,
-        following=tuple(topic for topic, is_current in topics if is_current),
-        left=tuple(topic for topic, is_current in topics if not is_current),
+        id=right.subscriber_id,
+        address=reader.address if right.is_owner else masked(reader.address),
+        is_owner=right.is_owner,
+        language=reader.language,
+        is_suppressed=bool(reader.suppressed),
+        zone=reader.zone,
+        hour=reader.digest_hour,
+        weekday=reader.digest_weekday,
+        paused_until=paused_until,
+        wished_address=masked(wished) if wished else "",
+        mail_frequency=mail.frequency if mail else "",
+        is_mail_known=mail is not None,
+        following=following,
+        more=more,
+        coming=_coming(reader, following, now, paused_until),
     )
-
-
-def carry_out(session: Session, view: ReaderView, choice: Choice, now: datetime) -> Done:
-    """Does what a button asks; asked again, or for a topic that is not this reader's, it changes nothing."""
-    match choice:
-        case StopAll():
-            return _stop_all(session, view, now)
-        case Stop(slug):
-            return _stop(session, view, _named(view.following, [slug]), now)
-        case Change(slug, frequency):
-            return _change(session, view, _named(view.following, [slug]), frequency, now)
-        case FollowAgain(slugs):
-            return _follow_again(session, view, _named(view.left, slugs), now)
-    return Done(Deed.UNCLEAR)
-
-
-def stop_what_brought(session: Session, claim: Claim, now: datetime) -> None:
-    """Ends the topics that brought the mail a one-click request came from, and all when that is not known.
-
-    The ledger forgets old alerts. Who then asks to be left alone is better served by too much than nothing.
-    """
-    view = look(session, claim, to_change=True)
-    if view is None:
-        return
-    if not view.is_alert_known:
-        _stop_all(session, view, now)
-        return
-    _stop(session, view, [topic for topic in view.following if topic.brought_the_mail], now)
 
 
 def masked(address: str) -> str:
@@ -124,72 +168,87 @@ def masked(address: str) -> str:
     return f"{local[:1]}…@{domain}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    """What a mail came for: some topics, or all that the reader gets at a digest's frequency (None)."""
+
+    topics: Collection[int] | None
+    frequency: str = ""
+
+    def came_for(self, topic_id: int | None, frequency: str) -> bool:
+        is_meant = self.topics is None or topic_id in self.topics
+        return is_meant and (not self.frequency or frequency == self.frequency)
+
+
+def _mail(session: Session, right: Right) -> _Mail | None:
+    found = session.exec(
+        select(Alert.audience, Alert.frequency).where(Alert.id == right.alert_id)
+    ).first()
+    if found is None:
+        return None
+    audience, frequency = found
+    if not frequency:
+        return _Mail(frozenset(map(int, audience)))
+    topics = session.exec(
+        select(Selection.topics)
+        .join(Delivery, col(Delivery.alert_id) == Selection.alert_id)
+        .where(
+            Delivery.alert_id == right.alert_id,
+            Delivery.subscriber_id == right.subscriber_id,
+            Delivery.variant == Selection.variant,
+        )
+    ).first()
+    return _Mail(topics, frequency)
+
+
 def _topics(
-    session: Session, subscriber_id: int, audience: Mapping[str, list[str]]
-) -> list[tuple[FollowedTopic, bool]]:
-    """Gives all topics of a reader, those that brought the mail first, and whether each is followed now."""
-    query = (
-        select(Topic, Subscription.frequency, Subscription.until)
-        .join(Subscription, col(Subscription.topic_id) == Topic.id)
-        .where(Subscription.subscriber_id == subscriber_id)
+    session: Session, subscriber_id: int, mail: _Mail | None
+) -> tuple[tuple[ShownTopic, ...], tuple[ShownTopic, ...]]:
+    """Gives the topics that a reader follows, those that brought the mail first, and all others."""
+    query = select(Topic, Subscription).outerjoin(
+        Subscription,
+        (col(Subscription.topic_id) == Topic.id) & (col(Subscription.subscriber_id) == subscriber_id),
     )
-    found = [
-        (_followed(topic, frequency, brought_the_mail=str(topic.id) in audience), until is None)
-        for topic, frequency, until in session.exec(query)
-    ]
-    return sorted(found, key=lambda each: (not each[0].brought_the_mail, each[0].title.casefold()))
+    # Loaded anew: this may be asked before and after a change, in one session.
+    rows: Sequence[Any] = session.exec(query.execution_options(populate_existing=True)).all()
+    shown = [_shown(topic, held, mail) for topic, held in rows if topic.is_active or held is not None]
+    shown.sort(key=lambda each: (not each.brought_the_mail, each.title.casefold(), each.slug))
+    return (
+        tuple(each for each in shown if each.frequency),
+        tuple(each for each in shown if not each.frequency),
+    )
 
 
-def _followed(topic: Topic, frequency: str, *, brought_the_mail: bool) -> FollowedTopic:
-    return FollowedTopic(
+def _shown(topic: Topic, held: Subscription | None, mail: _Mail | None) -> ShownTopic:
+    is_followed = held is not None and held.until is None
+    frequency = held.frequency if held is not None else ""
+    return ShownTopic(
         slug=topic.slug,
         title=topic.title,
         description=topic.description,
-        frequency=frequency,
+        frequency=frequency if is_followed else "",
+        last_frequency=frequency,
         is_active=topic.is_active,
         is_key_events_only=topic.key_events_only,
-        brought_the_mail=brought_the_mail,
+        brought_the_mail=is_followed and mail is not None and mail.came_for(topic.id, frequency),
     )
 
 
-def _named(topics: Iterable[FollowedTopic], slugs: Sequence[str]) -> list[FollowedTopic]:
-    return [topic for topic in topics if topic.slug in slugs]
-
-
-def _stop_all(session: Session, view: ReaderView, now: datetime) -> Done:
-    unsubscribe(session, view.id, None, by=_BY, now=now)
-    return Done(Deed.STOPPED_ALL, undo=_follow_form(view.following))
-
-
-def _stop(session: Session, view: ReaderView, topics: Sequence[FollowedTopic], now: datetime) -> Done:
-    acknowledge_after_openings(session, view.id)  # also who asks again while the first answer is kept back
-    for topic in topics:
-        unsubscribe(session, view.id, topic.slug, by=_BY, now=now)
-    return Done(Deed.STOPPED, _titles(topics), _follow_form(topics)) if topics else Done(Deed.UNCHANGED)
-
-
-def _change(
-    session: Session, view: ReaderView, topics: Sequence[FollowedTopic], frequency: Frequency, now: datetime
-) -> Done:
-    changed = [topic for topic in topics if topic.frequency != frequency]
-    if not changed:
-        return Done(Deed.UNCHANGED)
-    (topic,) = changed
-    follow(session, view.id, topic.slug, frequency, by=_BY, now=now)
-    undo = (("action", "frequency"), ("topic", topic.slug), ("frequency", topic.frequency))
-    return Done(Deed(frequency), _titles(changed), undo)
-
-
-def _follow_again(session: Session, view: ReaderView, topics: Sequence[FollowedTopic], now: datetime) -> Done:
-    for topic in topics:
-        follow(session, view.id, topic.slug, Frequency(topic.frequency), by=_BY, now=now)
-    return Done(Deed.FOLLOWED, _titles(topics)) if topics else Done(Deed.UNCHANGED)
-
-
-def _follow_form(topics: Sequence[FollowedTopic]) -> tuple[tuple[str, str], ...]:
-    """Gives the fields that take topics up again, none for no topics."""
-    return (("action", "follow"), *(("topic", topic.slug) for topic in topics)) if topics else ()
-
-
-def _titles(topics: Sequence[FollowedTopic]) -> tuple[str, ...]:
-    return tuple(topic.title for topic in topics)
+def _coming(
+    reader: Subscriber, following: Sequence[ShownTopic], now: datetime, paused_until: datetime | None
+) -> tuple[Coming, ...]:
+    """Gives the next digests that the reader gets; the one that is due as a pause ends comes."""
+    after = now if paused_until is None else paused_until - timedelta(microseconds=1)
+    frequencies: Mapping[str, None] = dict.fromkeys(each.frequency for each in following)
+    return tuple(
+        Coming(
+            each,
+            slots.coming(
+                each,
+                slots.slot_of(each, reader.zone, reader.digest_hour, reader.digest_weekday),
+                after,
+            ),
+        )
+        for each in Frequency
+        if each.is_digest and each in frequencies
+    )
