@@ -1,4 +1,4 @@
-"""Being mailed at another address, in the life of one wish:
+"""Another address for a reader, when both ends have said yes. The life of one wish is this.
 
     asked for ──the old end says yes──┐
               ──the new end says yes──┴──> changed, or in use: another reader has that address
@@ -82,9 +82,7 @@ def ask(session: Session, keys: Keys, subscriber_id: int, address: Address, now:
     subscribers.note(session, subscriber_id, _ASKED, by=_BY, now=now)
     old = Address(reader.address, reader.address_key)
     for kind, end in ((NoticeKind.OLD_ADDRESS, old), (NoticeKind.NEW_ADDRESS, address)):
-        notices.ask(
-            session, keys, kind, end, wish.id, language=reader.language, lifetime=LIFETIME, now=now
-        )
+        notices.ask(session, keys, kind, end, wish.id, language=reader.language, lifetime=LIFETIME, now=now)
     return True
 
 
@@ -132,9 +130,7 @@ def confirm(session: Session, keys: Keys, claim: Claim, stamp: str, now: datetim
     assert wish.address is not None, "it is open"
     assert wish.address_key is not None, "it is open"
     address = Address(wish.address, wish.address_key)
-    is_changed = subscribers.readdress(
-        session, keys.pepper, wish.subscriber_id, address, by=_BY, now=now
-    )
+    is_changed = subscribers.readdress(session, keys.pepper, wish.subscriber_id, address, by=_BY, now=now)
     _end(session, wish, ChangeOutcome.CHANGED if is_changed else ChangeOutcome.IN_USE, now)
     return found.seen_as(Standing.CHANGED if is_changed else Standing.IN_USE)
 
@@ -175,7 +171,9 @@ def _found(
     wish = session.get(AddressChange, notice.subject_id)
     if wish is None or wish.expires_at <= now:
         return None
-    reader = _locked(session, wish.subscriber_id) if to_change else session.get(Subscriber, wish.subscriber_id)
+    reader = (
+        _locked(session, wish.subscriber_id) if to_change else session.get(Subscriber, wish.subscriber_id)
+    )
     if to_change:
         session.refresh(wish)  # as it stands behind the lock
     if reader is None or reader.address_key is None:

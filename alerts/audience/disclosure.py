@@ -44,7 +44,9 @@ def of_reader(session: Session, pepper: bytes, subscriber_id: int, now: datetime
     return {
         "written_at": _time(now),
         "reader": _reader(reader),
-        "subscriptions": [_subscription(each, topics) for each in _mine(session, Subscription, subscriber_id)],
+        "subscriptions": [
+            _subscription(each, topics) for each in _mine(session, Subscription, subscriber_id)
+        ],
         "digests": [_mark(each) for each in _mine(session, DigestMark, subscriber_id)],
         "history": [_event(each, topics) for each in _history(session, subscriber_id)],
         "consents": _consents(session, subscriber_id),

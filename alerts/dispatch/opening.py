@@ -254,6 +254,7 @@ def _open_again(
     fresh: dict[tuple[str, str], list[int]] = defaultdict(list)  # by variant and transport
     waiting: dict[str, list[int]] = defaultdict(list)  # by reason
     resends: list[int] = []
+    moved = _moved(session, lease, rows)
     for alike in audience.readers(session, [*rows], rule, lease.terms.after_alert_id):
         verdict = eligible(alike.reader, rule, now)
         if isinstance(verdict, Skip):
@@ -263,6 +264,9 @@ def _open_again(
         choice, variant = _wording(lease, alike, verdict)
         for each, address in alike.members:
             row = rows[each]
+            if each in moved:
+                ends[DeliveryState.UNKNOWN, ENDED_DOUBT + "the address was changed"].append(each)
+                continue
             transport, reason = row.transport if row.doubts else plan.transport, ""
             if gate is not None:
                 transport, reason = gate.way(domain_of(address), row.transport if row.doubts else "")
@@ -290,6 +294,19 @@ def _open_again(
     return _in_order(openings)
 
 
+def _moved(session: Session, lease: Lease, rows: Mapping[int, sa.Row[Any]]) -> frozenset[int]:
+    """Gives the readers in doubt who are mailed elsewhere since the announcement.
+
+    The first try may have gone to the old address; a second to the new one would be no repeat that anybody can
+    collapse. Which it went to is not recorded, so that a change before the first try counts, too.
+    """
+    doubtful = [reader for reader, row in rows.items() if row.doubts]
+    if not doubtful:
+        return frozenset()
+    values = {"ids": doubtful, "announced_at": lease.terms.rule.announced_at}
+    return frozenset(session.connection().execute(_MOVED, values).scalars())
+
+
 def _end(verdict: Skip, doubts: int) -> tuple[str, str]:
     """The final state of a row that may not be tried again: what may have been sent stays in doubt."""
     if doubts:
@@ -307,6 +324,10 @@ _UNSETTLED = (
     .where(*IN_SPAN, IS_UNSETTLED, DELIVERY.c.epoch < sa.bindparam("epoch"))
     .order_by(DELIVERY.c.subscriber_id)
     .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_MOVED = sa.select(audience.SUBSCRIBER.c.id).where(
+    db.among(audience.SUBSCRIBER.c.id, "ids"),
+    audience.SUBSCRIBER.c.address_since > sa.bindparam("announced_at"),
 )
 _END = (
     sa.update(DELIVERY)

@@ -62,8 +62,9 @@ def create(
     app.add_api_route("/livez", routes.livez, methods=_READING)
     app.add_api_route("/readyz", routes.readyz, methods=_READING)
     app.add_api_route("/u/{token}", routes.reader, methods=_READING)
-    # Whatever stands there, a mail program's one click is answered.
-    app.add_api_route("/u/{token:path}", routes.change_reader, methods=["POST"])
+    app.add_api_route("/u/{token}", routes.change_reader, methods=["POST"])
+    # Behind all routes below /u/: whatever stands there, a mail program's one click is answered.
+    app.add_api_route("/u/{rest:path}", routes.no_reader, methods=[*_READING, "POST"])
     app.add_api_route("/n/{token}", routes.noticed, methods=_READING)
     app.add_api_route("/n/{token}", routes.change_noticed, methods=["POST"])
     app.add_api_route(CALLBACK + "{path}", callbacks.hear, methods=["GET"])
@@ -113,6 +114,12 @@ class _Routes:
         if isinstance(read_choice(fields), OneClick):
             return await self._one_click(tokens.read(self._keys, token))
         return await self._change(token, fields, self._in_mails)
+
+    async def no_reader(self, request: Request) -> Response:
+        """Answers what cannot be a token."""
+        if request.method == "POST" and isinstance(read_choice(await _fields(request)), OneClick):
+            return await self._one_click(None)
+        return self._gone()
 
     async def noticed(self, token: str) -> Response:
         """Shows what a notice's link is about."""

@@ -134,7 +134,9 @@ def stop_what_brought(session: Session, claim: Claim, now: datetime) -> None:
         subscribers.unsubscribe(session, view.id, topic.slug, by=_BY, now=now)
 
 
-def _carry_out(session: Session, keys: Keys, view: ReaderView, choice: Choice, now: datetime) -> Done:  # noqa: PLR0911, C901 - a list of buttons
+def _carry_out(  # noqa: C901, PLR0911, PLR0912 - a list of buttons
+    session: Session, keys: Keys, view: ReaderView, choice: Choice, now: datetime
+) -> Done:
     match choice:
         case StopAll():
             return _stop_all(session, view, now)
@@ -182,8 +184,12 @@ def _save(session: Session, view: ReaderView, choice: Save, now: datetime) -> Do
     known = {topic.slug: topic for topic in (*view.following, *view.more)}
     wanted = [(known[each.topic], each.frequency) for each in choice.wanted if each.topic in known]
     if any(frequency is None for _, frequency in wanted):
-        acknowledge_after_openings(session, view.id)  # also who asks again while the first answer is kept back
-    changed = [(topic, frequency or "") for topic, frequency in wanted if topic.frequency != (frequency or "")]
+        acknowledge_after_openings(
+            session, view.id
+        )  # also who asks again while the first answer is kept back
+    changed = [
+        (topic, frequency or "") for topic, frequency in wanted if topic.frequency != (frequency or "")
+    ]
     if not changed:
         return Done(Deed.UNCHANGED)
     for topic, frequency in changed:

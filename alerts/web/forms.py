@@ -4,7 +4,7 @@ A slug or a zone in a choice is only what the form said: it is compared with wha
 database otherwise.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
@@ -154,17 +154,8 @@ def read_choice(fields: Iterable[tuple[str, str]]) -> Choice:
     if values.get("List-Unsubscribe", "").lower() == "one-click":
         return OneClick()
     action = values.get("action", "")
-    match action:
-        case "save":
-            return _save(values)
-        case "place":
-            return _place(values)
-        case "pause":
-            return _pause(values)
-        case "address":
-            return NewAddress(values.get("address", ""))
-        case "why":
-            return _why(values, tuple(value for name, value in given if name == "topic"))
+    if action in _FORMS:
+        return _FORMS[action](values, given)
     return _BUTTONS.get(action, Unclear())
 
 
@@ -174,19 +165,22 @@ def save_fields(changes: Iterable[tuple[str, str, str]]) -> Fields:
     return (("action", "save"), *wanted) if wanted else ()
 
 
-def _save(values: Mapping[str, str]) -> Choice:
+_Given: TypeAlias = Sequence[tuple[str, str]]
+
+
+def _save(values: Mapping[str, str], _given: _Given) -> Choice:
     wanted = []
     for name, value in values.items():
         if name.startswith(_OF_TOPIC):
-            shown, _, new = value.partition(":")
-            if new not in {"", *Frequency} or ":" not in value:
+            shown, colon, new = value.partition(":")
+            if not colon or new not in {"", *Frequency}:
                 return Unclear()
             if new != shown:
                 wanted.append(Wanted(name.removeprefix(_OF_TOPIC), Frequency(new) if new else None))
     return Save(tuple(wanted))
 
 
-def _place(values: Mapping[str, str]) -> Choice:
+def _place(values: Mapping[str, str], _given: _Given) -> Choice:
     hour, weekday = _number(values.get("hour"), _HOURS), _number(values.get("weekday"), _WEEKDAYS)
     zone = values.get("zone")
     if zone is None or hour is None or weekday is None:
@@ -194,17 +188,22 @@ def _place(values: Mapping[str, str]) -> Choice:
     return Place(zone, hour, weekday)
 
 
-def _pause(values: Mapping[str, str]) -> Choice:
+def _pause(values: Mapping[str, str], _given: _Given) -> Choice:
     if "until" in values:
         return PauseUntil(_date(values["until"]))
     days = _number(values.get("days"), _DAYS)
     return Unclear() if days is None else PauseFor(days)
 
 
-def _why(values: Mapping[str, str], topics: tuple[str, ...]) -> Choice:
-    reason = values.get("reason")
+def _address(values: Mapping[str, str], _given: _Given) -> Choice:
+    return NewAddress(values.get("address", ""))
+
+
+def _why(values: Mapping[str, str], given: _Given) -> Choice:
+    reason = values.get("reason", "")
     if reason not in {*Reason}:
         return Unclear()
+    topics = tuple(value for name, value in given if name == "topic")
     return SayWhy(topics, Reason(reason), values.get("words", ""))
 
 
@@ -217,3 +216,12 @@ def _date(text: str) -> date | None:
         return date.fromisoformat(text.strip())
     except ValueError:
         return None
+
+
+_FORMS: Mapping[str, Callable[[Mapping[str, str], _Given], Choice]] = {
+    "save": _save,
+    "place": _place,
+    "pause": _pause,
+    "address": _address,
+    "why": _why,
+}

@@ -181,9 +181,7 @@ class _Mail:
 
 
 def _mail(session: Session, right: Right) -> _Mail | None:
-    found = session.exec(
-        select(Alert.audience, Alert.frequency).where(Alert.id == right.alert_id)
-    ).first()
+    found = session.exec(select(Alert.audience, Alert.frequency).where(Alert.id == right.alert_id)).first()
     if found is None:
         return None
     audience, frequency = found

@@ -29,7 +29,10 @@ def is_zone(name: str) -> bool:
 def by_region(locale: Locale) -> tuple[tuple[str, tuple[Place, ...]], ...]:
     """Gives the zones by the region that their names begin with, in the order of their cities."""
     return tuple(
-        (region, tuple(sorted((Place(name, city(name, locale)) for name in names), key=lambda each: each.city)))
+        (
+            region,
+            tuple(sorted((Place(name, city(name, locale)) for name in names), key=lambda each: each.city)),
+        )
         for region, names in groupby(sorted(_listed()), key=lambda name: name.partition("/")[0])
     )
 

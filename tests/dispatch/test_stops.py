@@ -16,7 +16,7 @@ from alerts.dispatch import outbox
 from alerts.dispatch.opening import Plan, open_chunk
 from alerts.dispatch.outbox import Lease
 from alerts.models import Delivery, Frequency
-from alerts.web.reader import stop_what_brought
+from alerts.web.deeds import stop_what_brought
 from build import NOW, a_topic, an_alert, readers
 from delivering import KEYS, SETTINGS
 

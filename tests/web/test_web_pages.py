@@ -3,13 +3,10 @@
 import asyncio
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -17,143 +14,30 @@ import sqlalchemy as sa
 import structlog
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
-from fastapi import FastAPI
-from multidict import CIMultiDictProxy
-from sqlmodel import SQLModel
 
 from alerts.audience import subscribers
-from alerts.audience.tokens import Purpose, derive, make
+from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
 from alerts.errors import ConfigError
-from alerts.mail.render import SiteView
-from alerts.models import Frequency, Lane
-from alerts.web.app import create
 from alerts.web.guard import BODY_LIMIT
-from alerts.web.server import WebServer
-from alerts.web.websub import Callbacks
-from build import NOW, a_reader, a_topic, an_alert, follows
+from build import NOW, a_reader, a_topic, follows
+from visiting import (
+    KEYS,
+    ONE_CLICK,
+    UNKNOWN_ALERT,
+    Start,
+    a_story,
+    buttons,
+    choosing,
+    fields_of,
+    following,
+    link_of,
+    pages_of,
+    rows,
+    said,
+)
 
 ROOT = Path(__file__).parents[2]
-KEYS = derive(b"a secret of thirty-two characters", [])
-SITE = SiteView(
-    name="The Harbour Post",
-    base_url="https://alerts.example",
-    sender_name="Harbour Post",
-    sender="alerts@harbour.example",
-    contact="desk@harbour.example",
-    postal_address="1 Quay Street, Seahaven",
-)
-ADDRESS = "rosalind.marsh@example.org"
-ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-UNKNOWN_ALERT = 999
-
-Start = Callable[..., Awaitable["Site"]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back, to the byte."""
-
-    status: int
-    headers: CIMultiDictProxy[str]
-    text: str
-
-
-class Site:
-    """A running server and one client without cookies or redirects."""
-
-    def __init__(self, port: int, client: aiohttp.ClientSession) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self._client = client
-
-    async def ask(self, method: str, path: str, **given: Any) -> Answer:
-        url = f"{self.url}{path}"
-        async with self._client.request(method, url, allow_redirects=False, **given) as answer:
-            return Answer(answer.status, answer.headers, await answer.text())
-
-    async def get(self, path: str, **given: Any) -> Answer:
-        return await self.ask("GET", path, **given)
-
-    async def post(self, path: str, *fields: tuple[str, str]) -> Answer:
-        return await self.ask("POST", path, data=aiohttp.FormData(fields))
-
-
-def pages_of(database: Database, templates: Sequence[Path] = ()) -> FastAPI:
-    callbacks = Callbacks(database, lambda: None, lambda: NOW)
-    return create(database, KEYS, SITE, templates, "0.0", callbacks)
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """Starts the pages of a database, on a free port."""
-    async with AsyncExitStack() as stack:
-
-        async def start(database: Database, templates: Sequence[Path] = ()) -> Site:
-            server = WebServer(pages_of(database, templates), "127.0.0.1", 0)
-            await server.start()
-            stack.push_async_callback(server.stop)
-            client = await stack.enter_async_context(aiohttp.ClientSession())
-            return Site(server.port, client)
-
-        yield start
-
-
-@dataclass(frozen=True)
-class Story:
-    """A reader of four topics, and the link in a mail that two of them brought."""
-
-    reader: int
-    alert: int
-    link: str
-
-
-def a_story(database: Database, **of_reader: Any) -> Story:
-    with database.begin() as session:
-        storm = a_topic(session, "storm", title="Storm on the coast")
-        trains = a_topic(session, "trains", title="Ferries & trains")
-        a_topic(session, "weather")
-        reader = a_reader(session, ADDRESS, storm, **of_reader)
-        follows(session, reader, trains, Frequency.FLASH)
-        follows(session, reader, a_topic(session, "sport"))
-        follows(session, reader, a_topic(session, "arts"), Frequency.FLASH)
-        audience = {storm: [Frequency.FLASH, Frequency.EVERY], trains: [Frequency.FLASH]}
-        alert = an_alert(session, audience, lane=Lane.FLASH)
-    return Story(reader, alert, link_of(reader, alert))
-
-
-def link_of(reader: int, alert: int) -> str:
-    return f"/u/{make(KEYS, Purpose.MANAGE, reader, alert, KEYS.current)}"
-
-
-def rows(database: Database) -> dict[str, list[Any]]:
-    """Dumps every table."""
-    with database.begin() as session:
-        return {
-            table.name: [tuple(row) for row in session.execute(sa.select(table).order_by(*table.primary_key))]
-            for table in SQLModel.metadata.sorted_tables
-        }
-
-
-def following(database: Database, reader: int) -> dict[str, str]:
-    with database.begin() as session:
-        view = subscribers.show(session, reader)
-    return {each.topic: each.frequency for each in view.following if each.until is None}
-
-
-def buttons(page: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Reads a page's forms: each button's label, and the fields it sends."""
-    return [
-        (
-            re.findall(r"<button[^>]*>(.*?)</button>", form)[0],
-            re.findall(r'<input type="hidden" name="(.*?)" value="(.*?)">', form),
-        )
-        for form in re.findall(r'<form method="post">(.*?)</form>', page, re.DOTALL)
-    ]
-
-
-def fields_of(page: str, label: str) -> list[tuple[str, str]]:
-    return next(fields for each, fields in buttons(page) if each == label)
-
 
 ALL = {"storm": "every", "trains": "flash", "sport": "every", "arts": "flash"}
 
@@ -163,20 +47,24 @@ async def test_the_page_says_what_the_reader_follows(db: Database, start: Start)
     answer = await (await start(db)).get(story.link)
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "Your mail came for Ferries &amp; trains and Storm on the coast" in answer.text
     # The topics that brought the mail come first.
-    titles = re.findall(r"<h2[^>]*>(.*?)</h2>", answer.text)
-    assert titles == ["Ferries &amp; trains", "Storm on the coast", "Arts", "Sport"]
-    assert answer.text.count("Your mail came for this topic") == 2
-    assert [label for label, _ in buttons(answer.text)] == [
-        "Get every update",
-        "Stop this topic",
-        "Get key events only",
-        "Stop this topic",
-        "Get every update",
-        "Stop this topic",
-        "Get key events only",
-        "Stop this topic",
+    titles = re.findall(r'<label for="(?:topic|more)-\d"[^>]*>(.*?)</label>', answer.text)
+    assert titles == ["Ferries &amp; trains", "Storm on the coast", "Arts", "Sport", "Weather"]
+    assert buttons(answer.text) == [
+        "Stop Ferries & trains",
+        "Stop Storm on the coast",
         "Stop all alerts",
+        "One mail a day instead",
+        "Pause for a week",
+        "Save",
+        "Save",
+        "For a week",
+        "For a month",
+        "Pause",
+        "Ask for the change",
+        "Send me the link",
+        "Erase me …",
     ]
 
 
@@ -237,15 +125,66 @@ async def test_one_click_answers_a_stranger_the_same(sqlite_db: Database, start:
     assert {(each.status, each.text) for each in (unknown, nobody, known)} == {(200, known.text)}
 
 
+@pytest.mark.parametrize(
+    "token", ["x", "a/b", "%2F..%2F", "x" * 4000, "%00%ff", "AQEAAAAAAAEAAAAAAAE", "\u00e9"]
+)
+async def test_one_click_is_answered_whatever_stands_in_the_path(
+    sqlite_db: Database, start: Start, token: str
+) -> None:
+    site = await start(sqlite_db)
+    before = rows(sqlite_db)
+    for is_multipart in (False, True):
+        form = aiohttp.FormData({"x": "y", **ONE_CLICK}, default_to_multipart=is_multipart)
+        answer = await site.ask("POST", f"/u/{token}", data=form)
+        assert (answer.status, rows(sqlite_db)) == (200, before)
+        assert not {"Location", "Set-Cookie"} & set(answer.headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "null"},
+        {"Origin": "https://mail.example", "Referer": "https://mail.example/inbox"},
+        {"Origin": "https://mail.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-User": "?1", "Cookie": "a=b"},
+    ],
+)
+async def test_one_click_works_wherever_it_comes_from(
+    sqlite_db: Database, start: Start, headers: dict[str, str]
+) -> None:
+    story = a_story(sqlite_db)
+    answer = await (await start(sqlite_db)).ask("POST", story.link, data=ONE_CLICK, headers=headers)
+    assert answer.status == 200
+    assert following(sqlite_db, story.reader) == {"sport": "every", "arts": "flash"}
+
+
+@pytest.mark.parametrize("purpose", [each for each in Purpose if each is not Purpose.MANAGE])
+async def test_a_link_for_another_purpose_does_not_open_a_readers_page(
+    sqlite_db: Database, start: Start, purpose: Purpose
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db)
+    before = rows(sqlite_db)
+    token = make(KEYS, purpose, story.reader, story.alert, KEYS.current)
+    assert (await site.get(f"/u/{token}")).status == 404
+    assert (await site.post(f"/u/{token}", ("action", "stop-all"))).status == 404
+    assert (await site.post(f"/u/{token}", *ONE_CLICK.items())).status == 200
+    assert rows(sqlite_db) == before
+    manage = story.link.removeprefix("/u/")
+    assert (await site.get(f"/n/{manage}")).status == 404
+    assert (await site.post(f"/n/{manage}", ("action", "stop-all"))).status == 404
+    assert rows(sqlite_db) == before
+
+
 async def test_stopping_a_topic_can_be_undone(db: Database, start: Start) -> None:
     story = a_story(db)
     site = await start(db)
-    stopped = await site.post(story.link, ("action", "stop"), ("topic", "trains"))
-    assert "You get no more alerts about Ferries &amp; trains." in stopped.text
-    assert "Topics you left" in stopped.text
+    page = await site.get(story.link)
+    stopped = await site.post(story.link, *fields_of(page.text, "Stop Ferries & trains"))
+    assert "You get no more alerts about Ferries & trains." in said(stopped.text)
     assert following(db, story.reader) == {"storm": "every", "sport": "every", "arts": "flash"}
     undone = await site.post(story.link, *fields_of(stopped.text, "Undo"))
-    assert "You follow Ferries &amp; trains again." in undone.text
+    assert "From now on you get key events only about Ferries & trains." in said(undone.text)
     assert following(db, story.reader) == ALL
 
 
@@ -253,11 +192,11 @@ async def test_changing_the_frequency_can_be_undone(db: Database, start: Start) 
     story = a_story(db)
     site = await start(db)
     page = await site.get(story.link)
-    changed = await site.post(story.link, *fields_of(page.text, "Get key events only"))
-    assert "From now on you get key events only about Storm on the coast." in changed.text
+    changed = await site.post(story.link, *choosing(page.text, storm="flash"))
+    assert "From now on you get key events only about Storm on the coast." in said(changed.text)
     assert following(db, story.reader) == ALL | {"storm": "flash"}
     undone = await site.post(story.link, *fields_of(changed.text, "Undo"))
-    assert "From now on you get every update about Storm on the coast." in undone.text
+    assert "From now on you get every update about Storm on the coast." in said(undone.text)
     assert following(db, story.reader) == ALL
 
 
@@ -269,7 +208,7 @@ async def test_stopping_everything_can_be_undone(db: Database, start: Start) -> 
     assert "You follow nothing, and get no alerts from us." in stopped.text
     assert following(db, story.reader) == {}
     again = await site.post(story.link, ("action", "stop-all"))
-    assert "Undo" not in [label for label, _ in buttons(again.text)]
+    assert "Undo" not in buttons(again.text)
     await site.post(story.link, *fields_of(stopped.text, "Undo"))
     assert following(db, story.reader) == ALL
 
@@ -277,12 +216,17 @@ async def test_stopping_everything_can_be_undone(db: Database, start: Start) -> 
 @pytest.mark.parametrize(
     "fields",
     [
-        [("action", "stop"), ("topic", "weather")],
-        [("action", "stop"), ("topic", "no-such\x00topic")],
-        [("action", "follow"), ("topic", "weather")],
-        [("action", "follow"), ("topic", "storm")],
-        [("action", "frequency"), ("topic", "weather"), ("frequency", "every")],
-        [("action", "frequency"), ("topic", "storm"), ("frequency", "every")],
+        [("action", "save")],
+        [("action", "save"), ("frequency.weather", "every:")],
+        [("action", "save"), ("frequency.no such topic", ":daily")],
+        [("action", "save"), ("frequency.storm", ":every")],
+        [("action", "save"), ("frequency.storm", "every:every"), ("frequency.sport", "daily:daily")],
+        [("action", "resume")],
+        [("action", "keep-address")],
+        [("action", "why"), ("reason", "other"), ("topic", "storm")],
+        [("action", "why"), ("reason", "other"), ("topic", "weather")],
+        [("action", "why"), ("reason", "other")],
+        [("action", "place"), ("zone", "UTC"), ("hour", "7"), ("weekday", "0")],
     ],
 )
 async def test_what_is_so_already_or_not_the_readers_changes_nothing(
@@ -293,19 +237,30 @@ async def test_what_is_so_already_or_not_the_readers_changes_nothing(
     before = rows(db)
     answer = await site.post(story.link, *fields)
     assert (answer.status, rows(db)) == (200, before)
-    assert "nothing had to be changed" in answer.text
+    assert "nothing had to be changed" in said(answer.text)
 
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
         (b"action=dance", "application/x-www-form-urlencoded"),
+        (b"action=save&frequency.storm=every", "application/x-www-form-urlencoded"),
+        (b"action=save&frequency.storm=every%3Ayearly", "application/x-www-form-urlencoded"),
+        (b"action=place&zone=Mars/Base&hour=7&weekday=0", "application/x-www-form-urlencoded"),
+        (b"action=place&zone=../etc/passwd&hour=7&weekday=0", "application/x-www-form-urlencoded"),
+        (b"action=place&zone=UTC&hour=24&weekday=0", "application/x-www-form-urlencoded"),
+        (b"action=pause&days=0", "application/x-www-form-urlencoded"),
+        (b"action=pause&until=yesterday", "application/x-www-form-urlencoded"),
+        (b"action=pause&until=2020-01-01", "application/x-www-form-urlencoded"),
+        (b"action=pause&until=9999-12-31", "application/x-www-form-urlencoded"),
+        (b"action=address&address=nobody", "application/x-www-form-urlencoded"),
+        (b"action=why&reason=spite", "application/x-www-form-urlencoded"),
         (b"", "application/x-www-form-urlencoded"),
         (b"List-Unsubscribe=One-Click", "text/plain"),
         (b"not parts", "multipart/form-data; boundary=x"),
         (b"not parts", "multipart/form-data"),
         (b"\xff\xfe=\x00&%ff=%zz", "application/x-www-form-urlencoded"),
-        (b"&".join(b"a=1" for _ in range(1000)), "application/x-www-form-urlencoded"),
+        (b"&".join(b"a=1" for _ in range(1001)), "application/x-www-form-urlencoded"),
     ],
 )
 async def test_a_form_we_do_not_understand_changes_nothing(
@@ -320,14 +275,9 @@ async def test_a_form_we_do_not_understand_changes_nothing(
 
 async def test_a_link_that_is_not_ours_is_no_oracle(sqlite_db: Database, start: Start) -> None:
     story = a_story(sqlite_db)
-    with sqlite_db.begin() as session:
-        erased = a_reader(session, "gone@example.org")
-        subscribers.erase(session, erased, by="operator", now=NOW)
     site = await start(sqlite_db)
     token = story.link.removeprefix("/u/")
     wrong = [
-        link_of(erased, story.alert),
-        link_of(story.reader + 7, story.alert),
         f"/u/{token[:-1]}",
         f"/u/{token[:20]}{'A' if token[20] != 'A' else 'B'}{token[21:]}",
         f"/u/{token}/",
@@ -339,6 +289,20 @@ async def test_a_link_that_is_not_ours_is_no_oracle(sqlite_db: Database, start: 
     assert {answer.status for answer in answers} == {404}
     assert len({answer.text for answer in answers}) == 1
     assert "This link does not work" in answers[0].text
+
+
+async def test_an_erased_readers_link_says_so(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db)
+    with sqlite_db.begin() as session:
+        erased = a_reader(session, "gone@example.org")
+        subscribers.erase(session, erased, by="operator", now=NOW)
+    site = await start(sqlite_db)
+    links = [link_of(erased, story.alert), link_of(story.reader + 7, story.alert)]
+    answers = [await site.get(link) for link in links]
+    answers += [await site.post(link, ("action", "stop-all")) for link in links]
+    assert {answer.status for answer in answers} == {410}
+    assert len({answer.text for answer in answers}) == 1
+    assert "Nothing is kept here any more" in answers[0].text
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
@@ -414,7 +378,12 @@ async def test_no_token_and_no_address_reaches_a_log(
             await site.get(story.link),
             await site.get(f"{story.link}/elsewhere"),
             await site.ask("PUT", story.link),
-            await site.post(story.link, ("action", "stop"), ("topic", "trains")),
+            await site.post(story.link, ("action", "save"), ("frequency.trains", "flash:")),
+            await site.post(story.link, ("action", "address"), ("address", "rosalind@example.net")),
+            await site.post(story.link, ("action", "link")),
+            await site.post(
+                story.link, ("action", "place"), ("zone", "Asia/Tokyo"), ("hour", "9"), ("weekday", "3")
+            ),
             await site.post(story.link, *ONE_CLICK.items()),
             await site.ask("POST", story.link, data={"x": "x" * BODY_LIMIT}),
         ):
@@ -431,6 +400,7 @@ async def test_no_token_and_no_address_reaches_a_log(
     written = f"{events!r}{caplog.text}{[vars(each) for each in caplog.records]!r}{output.out}{output.err}"
     assert story.link.removeprefix("/u/") not in written
     assert "rosalind" not in written
+    assert "Tokyo" not in written
 
 
 async def test_health(db: Database, start: Start) -> None:
@@ -463,14 +433,14 @@ async def test_what_a_topic_is_called_is_only_text(sqlite_db: Database, start: S
         follows(session, story.reader, sly)
         follows(session, story.reader, a_topic(session, "keys", title="Key", key_events_only=True))
     site = await start(sqlite_db)
-    stopped = await site.post(story.link, ("action", "stop"), ("topic", "sly"))
+    stopped = await site.post(story.link, ("action", "save"), ("frequency.sly", "every:"))
     page = await site.post(story.link, *fields_of(stopped.text, "Undo"))
     for text in (stopped.text, page.text):
         assert "<script" not in text
         assert "&lt;script&gt;" in text
         assert '"><form>' not in text
     assert "This topic is paused" in page.text
-    assert "You get its key events; it has nothing else." in page.text
+    assert "It has key events and nothing else." in page.text
     assert "We send nothing to this address at present" in page.text
 
 

@@ -1,0 +1,27 @@
+"""The site's pages, served."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from alerts.db import Database
+from alerts.web.server import WebServer
+from visiting import Site, Start, pages_of
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts the pages of a database, on a free port."""
+    async with AsyncExitStack() as stack:
+
+        async def start(database: Database, templates: Sequence[Path] = ()) -> Site:
+            server = WebServer(pages_of(database, templates), "127.0.0.1", 0)
+            await server.start()
+            stack.push_async_callback(server.stop)
+            client = await stack.enter_async_context(aiohttp.ClientSession())
+            return Site(server.port, client)
+
+        yield start
