@@ -14,7 +14,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from sqlmodel import SQLModel
 
 from alerts.audience import subscribers
-from alerts.audience.tokens import Purpose, derive, make
+from alerts.audience.tokens import Keys, Purpose, derive, make
 from alerts.db import Database
 from alerts.mail.render import SiteView
 from alerts.models import Frequency, Lane
@@ -22,7 +22,8 @@ from alerts.web.app import create
 from alerts.web.websub import Callbacks
 from build import NOW, a_reader, a_topic, an_alert, follows
 
-KEYS = derive(b"a secret of thirty-two characters", [])
+SECRET = b"a secret of thirty-two characters"
+KEYS = derive(SECRET, [])
 SITE = SiteView(
     name="The Harbour Post",
     base_url="https://alerts.example",
@@ -66,9 +67,9 @@ class Site:
         return await self.ask("POST", path, data=aiohttp.FormData(fields))
 
 
-def pages_of(database: Database, templates: Sequence[Path] = ()) -> FastAPI:
+def pages_of(database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS) -> FastAPI:
     callbacks = Callbacks(database, lambda: None, lambda: NOW)
-    return create(database, KEYS, SITE, templates, "0.0", callbacks)
+    return create(database, keys, SITE, templates, "0.0", callbacks)
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def a_story(database: Database, **of_reader: Any) -> Story:
     return Story(reader, alert, link_of(reader, alert))
 
 
-def link_of(reader: int, alert: int) -> str:
-    return f"/u/{make(KEYS, Purpose.MANAGE, reader, alert, KEYS.current)}"
+def link_of(reader: int, alert: int, keys: Keys = KEYS) -> str:
+    return f"/u/{make(keys, Purpose.MANAGE, reader, alert, keys.current)}"
 
 
 def rows(database: Database) -> dict[str, list[Any]]:

@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from alerts.audience import subscribers
+from alerts.audience.addresses import normalise
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
@@ -269,6 +271,31 @@ def test_a_change_of_heart_ends_a_doubt_without_a_resend(db: Database) -> None:
         assert close(session, lease, later)
         row = session.get_one(Delivery, (alert, reader))
         assert (row.state, row.reason) == (DeliveryState.UNKNOWN, ENDED_DOUBT + "unsubscribed")
+
+
+@pytest.mark.parametrize("settled", [Settled.UNKNOWN, Settled.DEFERRED])
+def test_a_change_of_address_ends_a_doubt_and_nothing_else(db: Database, settled: Settled) -> None:
+    with db.begin() as session:
+        topic = a_topic(session)
+        reader = a_reader(session, topic_id=topic)
+        alert = an_alert(session, {topic: EVERY})
+        lease = must_claim(session)
+        record(session, lease, open_chunk(session, lease, PLAN, NOW), settled)
+        assert not close(session, lease)
+        later = NOW + FIRST
+        elsewhere = normalise("elsewhere@example.net")
+        assert subscribers.readdress(session, KEYS.pepper, reader, elsewhere, by="reader", now=later)
+        session.flush()
+        lease = must_claim(session, now=later)
+        openings = open_chunk(session, lease, PLAN, later)
+        row = session.get_one(Delivery, (alert, reader))
+        if settled is Settled.DEFERRED:
+            assert [(each.address, each.is_resend) for each in openings] == [("elsewhere@example.net", False)]
+            return
+        assert openings == ()
+        assert close(session, lease, later)
+        session.refresh(row)
+        assert (row.state, row.reason) == (DeliveryState.UNKNOWN, ENDED_DOUBT + "the address was changed")
 
 
 def test_what_was_deferred_comes_again_after_a_growing_wait(db: Database) -> None:

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from alerts.audience import suppressions
+from alerts.audience import subscribers, suppressions
+from alerts.audience.addresses import normalise
 from alerts.audience.subscribers import erase, unsubscribe
 from alerts.audience.tokens import Claim, Purpose
 from alerts.db import Database
@@ -42,6 +44,15 @@ def by_suppression(session: Session, reader: int) -> object:
     return suppressions.suppress(
         session, KEYS.pepper, address, cause="complaint", evidence="", origin="test", now=NOW
     )
+
+
+def by_new_address(session: Session, reader: int) -> object:
+    elsewhere = normalise("elsewhere@example.net")
+    return subscribers.readdress(session, KEYS.pepper, reader, elsewhere, by="reader", now=NOW)
+
+
+def by_pause(session: Session, reader: int) -> object:
+    return subscribers.pause(session, reader, NOW + timedelta(days=1), by="reader", now=NOW)
 
 
 STOPS = [by_command, by_one_click, by_erasure, by_suppression]
@@ -82,7 +93,7 @@ def somebody_waits(db: Database) -> bool:
         return bool(connection.execute(query).scalar_one())
 
 
-@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("stop", [*STOPS, by_new_address, by_pause])
 def test_an_opening_that_read_the_reader_before_their_stop_is_committed_before_it_is_acknowledged(
     postgres_db: Database, stop: Stop
 ) -> None:

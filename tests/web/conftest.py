@@ -7,9 +7,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from alerts.audience.tokens import Keys
 from alerts.db import Database
 from alerts.web.server import WebServer
-from visiting import Site, Start, pages_of
+from visiting import KEYS, Site, Start, pages_of
 
 
 @pytest.fixture
@@ -17,8 +18,8 @@ async def start() -> AsyncIterator[Start]:
     """Starts the pages of a database, on a free port."""
     async with AsyncExitStack() as stack:
 
-        async def start(database: Database, templates: Sequence[Path] = ()) -> Site:
-            server = WebServer(pages_of(database, templates), "127.0.0.1", 0)
+        async def start(database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS) -> Site:
+            server = WebServer(pages_of(database, templates, keys), "127.0.0.1", 0)
             await server.start()
             stack.push_async_callback(server.stop)
             client = await stack.enter_async_context(aiohttp.ClientSession())
