@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session
@@ -31,6 +31,11 @@ def site_headers(site: SiteView, released_at: datetime) -> Headers:
         list_name=site.name,
         base_url=site.base_url,
     )
+
+
+def notice_headers(site: SiteView, made_at: datetime) -> Headers:
+    """Gives what the head of a site's notice says: no list's mail, and its Date is when it was asked for."""
+    return replace(site_headers(site, made_at), list_id="", list_name="")
 
 
 @dataclass(frozen=True, slots=True)
