@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session
@@ -52,6 +52,11 @@ class ReturnPath:
             return self._whole
         tag = make_tag(self._keys, subscriber_id, alert_id, key_id)
         return f"{self._before}{tag}{self._after}".encode("ascii")
+
+
+def notice_headers(site: SiteView, made_at: datetime) -> Headers:
+    """Gives what the head of a site's notice says: no list's mail, and its Date is when it was asked for."""
+    return replace(site_headers(site, made_at), list_id="", list_name="")
 
 
 @dataclass(frozen=True, slots=True)
