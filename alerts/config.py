@@ -31,6 +31,7 @@ from alerts.settings.values import (
     EmailAddressOrNone,
     File,
     Host,
+    HostOrNone,
     Language,
     Lease,
     Line,
@@ -44,6 +45,8 @@ from alerts.settings.values import (
     WebAddress,
     WebAddressOrNone,
 )
+
+_TAGGED_NAME = 64 - 1 - tokens.TAG_LENGTH  # RFC 5321, 4.5.3.1.1
 
 
 class Section(BaseModel):
@@ -72,6 +75,8 @@ class SiteConfig(Section):
     """The address in From; its domain must be one that your relay may send for."""
     bounce: EmailAddressOrNone = ""
     """The envelope sender, where bounces go; the sender when empty."""
+    bounce_tag: Literal["", "+", "-", "="] = ""
+    """Put this sign and a tag of the mail behind that sender's name (VERP), if your relay takes them; empty for none."""
     contact: Line = ""
     """A person's address or page, shown in each mail's foot; left out when empty."""
     postal_address: str = ""
@@ -96,6 +101,8 @@ class TransportConfig(Section):
 
     host: Host = "localhost"
     """Your SMTP server."""
+    hello: HostOrNone = ""
+    """The name to greet it with; this machine's full name when empty."""
     port: int = Field(default=25, ge=1, le=65535)
     """Its port: 587 with starttls, 465 with tls, 25 inside your own network."""
     tls: Literal["none", "starttls", "tls"] = "none"
@@ -372,6 +379,10 @@ def _contradictions(config: Config) -> Iterator[Problem]:
     yield from _duplicates("topic", "slug", [each.slug for each in config.topic])
     yield from _unknown_feeds(config)
     yield from _useless_signatures(config)
+    name = (config.site.bounce or config.site.sender).rpartition("@")[0]
+    if config.site.bounce_tag and len(name) > _TAGGED_NAME:
+        advice = f"leaves no room for a tag: write a name of at most {_TAGGED_NAME} characters"
+        yield Problem(("site", "bounce"), advice)
     url = make_url(config.database.url.get_secret_value())
     if url.get_backend_name() == "postgresql" and not config.secret.get_secret_value():
         advice = (

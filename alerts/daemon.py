@@ -34,7 +34,7 @@ from alerts.config import Config, TransportConfig
 from alerts.db import Database
 from alerts.declared import declare
 from alerts.dispatch.announce import release_due
-from alerts.dispatch.compose import Composer
+from alerts.dispatch.compose import Composer, ReturnPath
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.gates import Limits
 from alerts.dispatch.journal import Journals
@@ -106,7 +106,8 @@ async def _serve(
     transports = _transports(settings)
     renderer = Renderer(site, folders)
     await asyncio.to_thread(_warm_up, renderer, settings.site.language)
-    composer = Composer(database, renderer, site, keys, config.signers(settings))
+    return_path = ReturnPath(settings.site.bounce or settings.site.sender, settings.site.bounce_tag, keys)
+    composer = Composer(database, renderer, site, keys, return_path, config.signers(settings))
     deliverer = Deliverer(database, transports, composer, journals, _sending(settings, keys, journals.worker))
     loop = asyncio.get_running_loop()
     database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))
@@ -311,6 +312,7 @@ def _server(name: str, transport: TransportConfig) -> Server:
         reply_timeout=transport.reply_timeout,
         final_timeout=transport.final_timeout,
         ca_file=transport.ca_file,
+        hello=transport.hello,
     )
 
 
@@ -318,7 +320,6 @@ def _sending(settings: Config, keys: Keys, worker: str) -> Settings:
     sending = settings.sending
     return Settings(
         worker=worker,
-        envelope_sender=settings.site.bounce or settings.site.sender,
         keys=keys,
         lease=sending.lease,
         batch=sending.batch,

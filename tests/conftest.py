@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 
@@ -14,6 +15,10 @@ from alerts.db import Database, upgrade
 from fakes import postfix, postgres
 from fakes.smtp import ConformingServer, Manners, ScriptedServer, StartSmtp
 from fakes.tls import Certificates
+
+# Nothing absolute is asserted of time: a machine that is busy for a moment is no failure.
+hypothesis.settings.register_profile("alerts", deadline=None)
+hypothesis.settings.load_profile("alerts")
 
 PRACTICE_DATA = Path(__file__).resolve().parents[1] / "../shared/corpora"
 

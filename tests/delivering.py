@@ -14,7 +14,7 @@ from sqlmodel import Session, select
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch.announce import announce_entry
-from alerts.dispatch.compose import Composer
+from alerts.dispatch.compose import Composer, ReturnPath
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.journal import Journals
 from alerts.mail.dkim import Signer
@@ -28,7 +28,6 @@ KEYS = derive(b"s" * 32, [])
 SITE = SiteView("Harbour News", "https://news.example", "Harbour News", "alerts@example.org", "", "")
 SETTINGS = Settings(
     worker="test",
-    envelope_sender="bounce@example.org",
     keys=KEYS,
     lease=timedelta(seconds=30),
     batch=50,
@@ -59,6 +58,7 @@ async def delivering(
     also: Mapping[str, Relay] | None = None,
     weights: Mapping[str, int] | None = None,
     widths: Mapping[str, int] | None = None,
+    bounce_tag: str = "",
     **changes: Any,
 ) -> AsyncIterator[Deliverer]:
     """A deliverer at work for the length of the block; the relay is `main`, others have their names in `also`."""
@@ -71,7 +71,8 @@ async def delivering(
     stop = asyncio.Event()
     settings = replace(SETTINGS, **changes)
     with Journals(folder / "journal", settings.worker) as journals:
-        composer = Composer(db, Renderer(SITE, []), SITE, KEYS, signers)
+        return_path = ReturnPath("bounce@example.org", bounce_tag, KEYS)
+        composer = Composer(db, Renderer(SITE, []), SITE, KEYS, return_path, signers)
         deliverer = Deliverer(db, transports, composer, journals, settings)
         db.on_wake(partial(asyncio.get_running_loop().call_soon_threadsafe, deliverer.wake))
         task = asyncio.create_task(deliverer.run(stop))

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 TOKEN_LENGTH = 43
+TAG_LENGTH = 39
 _MAC_LENGTH = 18
+_TAG_MAC_LENGTH = 10  # a name has room for no more (RFC 5321, 4.5.3.1.1)
 _ID_LIMIT = 2**48
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 # Key id, purpose, and two ids of six bytes each: the high two bytes apart, as struct knows no such integer.
@@ -44,6 +46,8 @@ class Purpose(IntEnum):
     OWN = 3  # the page of whoever reads mail to the address just now: their data, too
     NEW_ADDRESS = 4
     OLD_ADDRESS = 5
+    # No link: the tag in the envelope's sender, by which a bounce names the mail that it is about.
+    BOUNCE = 6
 
 
 _PURPOSES = frozenset(Purpose)
@@ -106,6 +110,57 @@ def make(keys: Keys, purpose: Purpose, subscriber_id: int, alert_id: int, key_id
 
     Ids are below 2**48. Raises ConfigError when the secret that `key_id` stands for is configured no more.
     """
+    claim, key = _claim(keys, purpose, subscriber_id, alert_id, key_id)
+    return _written(claim + _hmac_sha256(key, claim)[:_MAC_LENGTH])
+
+
+def read(keys: Keys, token: str) -> Claim | None:
+    """Gives what `token` allows, or None for anything that `make` did not write, to the last character."""
+    try:
+        raw = base64.urlsafe_b64decode(f"{token}=") if len(token) == TOKEN_LENGTH else b""
+    except ValueError:
+        return None
+    # 43 characters hold two bits more than 32 bytes, and the decoder skips what it does not know: only the
+    # one canonical spelling counts.
+    if not raw or _written(raw) != token:
+        return None
+    found = _read_claim(keys, raw[: _CLAIM.size], raw[_CLAIM.size :])
+    return found if found and found.purpose != Purpose.BOUNCE else None
+
+
+def make_tag(keys: Keys, subscriber_id: int, alert_id: int, key_id: int) -> str:
+    """Gives the tag that names a mail in its envelope's sender: 39 letters and digits, whose case does not matter.
+
+    Mail servers may change the case of a name, and some do. Raises ConfigError as `make` does.
+    """
+    claim, key = _claim(keys, Purpose.BOUNCE, subscriber_id, alert_id, key_id)
+    return (
+        base64.b32encode(claim + _hmac_sha256(key, claim)[:_TAG_MAC_LENGTH])
+        .decode("ascii")
+        .rstrip("=")
+        .lower()
+    )
+
+
+def read_tag(keys: Keys, tag: str) -> Claim | None:
+    """Gives which mail a tag names, or None for anything that `make_tag` did not write."""
+    if len(tag) != TAG_LENGTH or not tag.isascii():
+        return None
+    try:
+        raw = base64.b32decode(f"{tag.upper()}=")
+    except ValueError:
+        return None
+    # 39 characters hold three bits more than 24 bytes: only the one canonical spelling counts.
+    if base64.b32encode(raw).decode("ascii").rstrip("=") != tag.upper():
+        return None
+    found = _read_claim(keys, raw[: _CLAIM.size], raw[_CLAIM.size :])
+    return found if found and found.purpose == Purpose.BOUNCE else None
+
+
+def _claim(
+    keys: Keys, purpose: Purpose, subscriber_id: int, alert_id: int, key_id: int
+) -> tuple[bytes, bytes]:
+    """Gives what a token says, as it stands in it, and the key that signs it."""
     key = keys.tokens.get(key_id)
     if key is None:
         raise ConfigError(
@@ -121,23 +176,16 @@ def make(keys: Keys, purpose: Purpose, subscriber_id: int, alert_id: int, key_id
         alert_id >> 32,
         alert_id & 0xFFFFFFFF,
     )
-    return _written(claim + _mac(key, claim))
+    return claim, key
 
 
-def read(keys: Keys, token: str) -> Claim | None:
-    """Gives what `token` allows, or None for anything that `make` did not write, to the last character."""
-    try:
-        raw = base64.urlsafe_b64decode(f"{token}=") if len(token) == TOKEN_LENGTH else b""
-    except ValueError:
-        return None
-    # 43 characters hold two bits more than 32 bytes, and the decoder skips what it does not know: only the
-    # one canonical spelling counts.
-    if not raw or _written(raw) != token:
-        return None
-    claim, mac = raw[:-_MAC_LENGTH], raw[-_MAC_LENGTH:]
+def _read_claim(keys: Keys, claim: bytes, mac: bytes) -> Claim | None:
+    """Gives what a claim says whose first bytes of the MAC are right."""
     key_id, purpose, subscriber_high, subscriber_low, alert_high, alert_low = _CLAIM.unpack(claim)
     key = keys.tokens.get(key_id)
-    if key is None or not hmac.compare_digest(mac, _mac(key, claim)) or purpose not in _PURPOSES:
+    if key is None or purpose not in _PURPOSES:
+        return None
+    if not hmac.compare_digest(mac, _hmac_sha256(key, claim)[: len(mac)]):
         return None
     return Claim(
         Purpose(purpose), subscriber_high << 32 | subscriber_low, alert_high << 32 | alert_low, key_id
@@ -147,10 +195,6 @@ def read(keys: Keys, token: str) -> Claim | None:
 def _subkey(secret: bytes, label: bytes) -> bytes:
     # One block of HKDF-Expand (RFC 5869, section 2.3).
     return hmac.digest(secret, b"alerts " + label + b"\x01", "sha256")
-
-
-def _mac(key: bytes, claim: bytes) -> bytes:
-    return _hmac_sha256(key, claim)[:_MAC_LENGTH]
 
 
 def _hmac_sha256(key: bytes, message: bytes) -> bytes:

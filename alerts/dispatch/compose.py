@@ -2,12 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session
 
-from alerts.audience.tokens import Keys, Purpose, make, message_id
+from alerts.audience.tokens import Keys, Purpose, make, make_tag, message_id
 from alerts.db import Database, clock
 from alerts.dispatch import content
 from alerts.dispatch.opening import Choice, Opening
@@ -33,10 +33,37 @@ def site_headers(site: SiteView, released_at: datetime) -> Headers:
     )
 
 
+class ReturnPath:
+    """The envelope's sender: one address for all mails, or one with a tag for each behind `sign` (VERP).
+
+    A bounce comes back to it, so that the tag says whose mail it is about, whatever else the bounce says.
+    """
+
+    def __init__(self, address: str, sign: str, keys: Keys) -> None:
+        name, _, domain = address.rpartition("@")
+        self._whole = address.encode("ascii")
+        self._before = f"{name}{sign}" if sign else ""
+        self._after = f"@{domain}"
+        self._keys = keys
+
+    def of(self, subscriber_id: int, alert_id: int, key_id: int) -> bytes:
+        """Gives the sender of one mail, always the same; raises ConfigError when its key is gone."""
+        if not self._before:
+            return self._whole
+        tag = make_tag(self._keys, subscriber_id, alert_id, key_id)
+        return f"{self._before}{tag}{self._after}".encode("ascii")
+
+
+def notice_headers(site: SiteView, made_at: datetime) -> Headers:
+    """Gives what the head of a site's notice says: no list's mail, and its Date is when it was asked for."""
+    return replace(site_headers(site, made_at), list_id="", list_name="")
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What makes a prepared mail one reader's: what fills its holes, and its signatures."""
+    """What makes a prepared mail one reader's: its sender, what fills its holes, and its signatures."""
 
+    sender: bytes
     own: Fillings
     signature: bytes
 
@@ -55,12 +82,14 @@ class Composer:
         renderer: Renderer,
         site: SiteView,
         keys: Keys,
+        return_path: ReturnPath,
         signers: Sequence[Signer] = (),
     ) -> None:
         self._db = database
         self._renderer = renderer
         self._site = site
         self._keys = keys
+        self._return_path = return_path
         self._signers = signers
         self._prepared: OrderedDict[tuple[int, str], Signable] = OrderedDict()
 
@@ -91,7 +120,8 @@ class Composer:
             message_id(self._keys, alert_id, opening.subscriber_id),
             make(self._keys, Purpose.MANAGE, opening.subscriber_id, alert_id, opening.key_id),
         )
-        return Sealed(own, dkim.sign(prepared, own))
+        sender = self._return_path.of(opening.subscriber_id, alert_id, opening.key_id)
+        return Sealed(sender, own, dkim.sign(prepared, own))
 
     def seal_all(
         self, alert_id: int, prepared: Mapping[str, Signable], openings: Sequence[Opening]

@@ -56,7 +56,6 @@ class Settings:
     """How a deliverer works."""
 
     worker: str
-    envelope_sender: str
     keys: Keys
     lease: timedelta
     batch: int
@@ -166,6 +165,7 @@ class Deliverer:
         chosen = self._transports.choose(but_not=view.shut)
         if chosen is None:
             return None
+        chosen.expect_mail()
         others = [each for each in self._transports.up(but_not=view.shut) if each != chosen.name]
         return Ways(self._limits(), view, chosen.name, tuple(others))
 
@@ -230,8 +230,7 @@ class Deliverer:
     ) -> int:
         """Hands a chunk to the transports, records what comes back in groups of a fifth of a second; counts replies."""
         fence.reopen()
-        sender = self._settings.envelope_sender.encode("ascii")
-        chunk = Chunk(lease.alert_id, len(openings), sender, journal, fence)
+        chunk = Chunk(lease.alert_id, len(openings), journal, fence)
         await self._submit(lease, openings, chunk)
         replied = 0
         try:
@@ -286,7 +285,8 @@ class Deliverer:
             case _ if transport is None:  # a resend goes by the same transport, or not at all
                 chunk.take(unsent(opening, "its transport is configured no more"))
             case _:
-                transport.submit(Errand(chunk, opening, sealed.own.to, partial(stamp, prepared, sealed)))
+                content = partial(stamp, prepared, sealed)
+                transport.submit(Errand(chunk, opening, sealed.sender, sealed.own.to, content))
 
     async def _record(self, lease: Lease, group: Sequence[Receipt], fence: Fence) -> None:
         with fence.renewal():

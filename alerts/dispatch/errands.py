@@ -30,9 +30,8 @@ _SETTLED = {
 class Chunk:
     """What the mails of one chunk share, and the receipts that have come and are not recorded yet."""
 
-    def __init__(self, alert_id: int, size: int, sender: bytes, journal: Journal, fence: Fence) -> None:
+    def __init__(self, alert_id: int, size: int, journal: Journal, fence: Fence) -> None:
         self.alert_id = alert_id
-        self.sender = sender
         self.journal = journal
         self.fence = fence
         self._left = size  # receipts that were not given out in a group
@@ -82,9 +81,9 @@ class Errand:
     __slots__ = ("_chunk", "_content", "_is_begun", "_opening", "recipient", "sender", "tries")
 
     def __init__(
-        self, chunk: Chunk, opening: Opening, recipient: bytes, content: Callable[[], bytes]
+        self, chunk: Chunk, opening: Opening, sender: bytes, recipient: bytes, content: Callable[[], bytes]
     ) -> None:
-        self.sender = chunk.sender
+        self.sender = sender
         self.recipient = recipient
         self.tries = 0
         self._chunk = chunk

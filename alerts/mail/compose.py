@@ -32,14 +32,19 @@ from alerts.mail.words import clean_lines, quoted_printable
 _UNSIGNED, _SIGNED = b"\x01", b"\x02"
 _LENGTH = struct.Struct(">I")
 _HEAD_SEGMENTS = 4
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_TOKEN_LENGTH = 43
+_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{_TOKEN_LENGTH}}}")
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,3}")
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:/\[\]@!$&'*+;=%-]+[^/]")
 
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """What the head of every mail of one variant says; the subject comes with the rendering."""
+    """What the head of every mail of one variant says; the subject comes with the rendering.
+
+    Without a `list_id` it is no list's mail but a notice, which one person asked for: there is nothing to
+    unsubscribe from.
+    """
 
     sender_name: str
     sender: str
@@ -66,10 +71,11 @@ class Prepared:
     """Constant segments, dot-stuffed (RFC 5321, 4.5.2); between two of them belongs what is the reader's.
 
     `head` has four, around the address, the Message-ID's local part and the token, and ends with the empty
-    line; `body` has one more than there are tokens in both parts; `signatures` stand before the head.
+    line; a notice's has three, as no token stands in it. `body` has one more than there are tokens in both
+    parts; `signatures` stand before the head.
     """
 
-    head: tuple[bytes, bytes, bytes, bytes]
+    head: tuple[bytes, ...]
     body: tuple[bytes, ...]
     signatures: tuple[Pinned, ...] = ()
 
@@ -90,15 +96,12 @@ def prepare(rendered: Rendered, headers: Headers) -> Prepared:
     text = _part(rendered.text, rendered.hole)
     html = _part(rendered.html, rendered.hole)
     boundary = _boundary(text, html)
-    body = reduce(
-        _run_on,
-        (
-            (_part_head(boundary, "plain"),),
-            text,
-            (b"\r\n" + _part_head(boundary, "html"),),
-            html,
-            (f"\r\n--{boundary}--\r\n".encode("ascii"),),
-        ),
+    body = _run_on(
+        (_part_head(boundary, "plain"),),
+        text,
+        (b"\r\n" + _part_head(boundary, "html"),),
+        html,
+        (f"\r\n--{boundary}--\r\n".encode("ascii"),),
     )
     return Prepared(_head(rendered.subject, headers, boundary), tuple(map(_stuffed, body)))
 
@@ -121,17 +124,15 @@ def compose(prepared: Prepared, own: Fillings, *, signature: bytes = b"") -> byt
     `signature` are the header lines of all that are pinned.
     """
     assert bool(signature) is bool(prepared.signatures), "a resend would be other bytes"
-    before_to, before_id, before_token, rest = prepared.head
+    head = prepared.head
     return b"".join(
         (
             signature,
-            before_to,
+            head[0],
             own.to,
-            before_id,
+            head[1],
             own.message_id,
-            before_token,
-            own.token,
-            rest,
+            own.token.join(head[2:]),
             own.token.join(prepared.body),
         )
     )
@@ -147,6 +148,7 @@ def pack(prepared: Prepared) -> bytes:
 
     The version is 2 where signatures are pinned; their number and their segments then stand first.
     """
+    assert len(prepared.head) == _HEAD_SEGMENTS, "notices are not stored"
     segments = [*prepared.head, *prepared.body]
     if not prepared.signatures:
         return _UNSIGNED + _packed(segments)
@@ -170,32 +172,45 @@ def unpack(packed: bytes) -> Prepared:
     return Prepared((first, second, third, fourth), tuple(body), tuple(signatures))
 
 
-def _head(subject: str, headers: Headers, boundary: str) -> tuple[bytes, bytes, bytes, bytes]:
+def _head(subject: str, headers: Headers, boundary: str) -> tuple[bytes, ...]:
     domain = wire_address(headers.sender).rpartition("@")[2]
-    link = f"{headers.base_url}/u/"
-    room = LINE_LIMIT - len("List-Unsubscribe: <>") - 43
-    if not _BASE_URL.fullmatch(headers.base_url) or len(link) > room:
+    _require_base_url(headers.base_url)
+    feedback = verbatim_line("Feedback-ID", headers.feedback_id) if headers.feedback_id else b""
+    return _run_on(
+        (
+            mailbox_line("From", headers.sender_name, headers.sender) + b"To: ",
+            b"\r\n" + text_line("Subject", subject) + date_line(headers.date) + b"Message-ID: <",
+            f"@{domain}>\r\n".encode("ascii"),
+        ),
+        _list_lines(headers) if headers.list_id else (b"",),
+        (
+            verbatim_line("Auto-Submitted", "auto-generated")  # RFC 3834
+            + (verbatim_line("Precedence", "bulk") if headers.list_id else b"")
+            + verbatim_line("X-Auto-Response-Suppress", "All")  # for Exchange
+            + feedback
+            + verbatim_line("MIME-Version", "1.0")
+            + verbatim_line("Content-Type", f'multipart/alternative; boundary="{boundary}"')
+            + b"\r\n",
+        ),
+    )
+
+
+def _list_lines(headers: Headers) -> tuple[bytes, bytes]:
+    """Gives the headers that only a list's mail has, around the token."""
+    return (
+        list_id_line(headers.list_name, headers.list_id)
+        + f"List-Unsubscribe: <{headers.base_url}/u/".encode("ascii"),
+        b">\r\n" + verbatim_line("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),  # RFC 8058
+    )
+
+
+def _require_base_url(base_url: str) -> None:
+    room = LINE_LIMIT - len("List-Unsubscribe: </u/>") - _TOKEN_LENGTH
+    if not _BASE_URL.fullmatch(base_url) or len(base_url) > room:
         raise ConfigError(
             "site.base_url must be a plain http or https address without a slash at its end; "
             "write an international domain as xn--..."
         )
-    feedback = verbatim_line("Feedback-ID", headers.feedback_id) if headers.feedback_id else b""
-    return (
-        mailbox_line("From", headers.sender_name, headers.sender) + b"To: ",
-        b"\r\n" + text_line("Subject", subject) + date_line(headers.date) + b"Message-ID: <",
-        f"@{domain}>\r\n".encode("ascii")
-        + list_id_line(headers.list_name, headers.list_id)
-        + f"List-Unsubscribe: <{link}".encode("ascii"),
-        b">\r\n"
-        + verbatim_line("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")  # RFC 8058
-        + verbatim_line("Auto-Submitted", "auto-generated")  # RFC 3834
-        + verbatim_line("Precedence", "bulk")
-        + verbatim_line("X-Auto-Response-Suppress", "All")  # for Exchange
-        + feedback
-        + verbatim_line("MIME-Version", "1.0")
-        + verbatim_line("Content-Type", f'multipart/alternative; boundary="{boundary}"')
-        + b"\r\n",
-    )
 
 
 def _part(content: str, hole: str) -> tuple[bytes, ...]:
@@ -220,9 +235,9 @@ def _part_head(boundary: str, kind: str) -> bytes:
     ).encode("ascii")
 
 
-def _run_on(segments: tuple[bytes, ...], more: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Gives both runs of segments as one: the end of the first and the start of the next have no hole between."""
-    return (*segments[:-1], segments[-1] + more[0], *more[1:])
+def _run_on(*runs: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Gives runs of segments as one: between the end of one and the start of the next is no hole."""
+    return reduce(lambda run, more: (*run[:-1], run[-1] + more[0], *more[1:]), runs)
 
 
 def _stuffed(segment: bytes) -> bytes:

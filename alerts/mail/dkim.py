@@ -271,8 +271,8 @@ def _listed(names: Sequence[str]) -> Iterator[str]:
 
 def _fields(prepared: Prepared) -> list[tuple[bytes, bytes]]:
     """Gives each header's name in small letters and its canonical line (RFC 6376, 3.4.2), with marks for holes."""
-    before_to, before_id, before_token, rest = prepared.head
-    head = b"".join((before_to, _TO, before_id, _ID, before_token, _TOKEN, rest)).removesuffix(b"\r\n\r\n")
+    before_to, before_id, *rest = prepared.head
+    head = b"".join((before_to, _TO, before_id, _ID, _TOKEN.join(rest))).removesuffix(b"\r\n\r\n")
     return [_relaxed_field(field) for field in _FOLD.sub(b"", head).split(b"\r\n")]
 
 

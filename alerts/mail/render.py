@@ -1,112 +1,66 @@
-"""From an alert to the words of its mail: subject, text and HTML, rendered once for all readers of a variant.
+"""From a view to the words of its mail: subject, text and HTML, rendered once for all readers of a variant.
 
-What is a reader's own, the token in their link, stands in both parts as a hole: 43 random characters, new in
+What is a reader's own, the token in their links, stands in both parts as a hole: 43 random characters, new in
 each rendering, so that nothing a feed says can name it.
 """
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError
 from markupsafe import Markup
 
 from alerts.errors import ConfigError
+from alerts.mail import pieces
+from alerts.mail.digest import Layout, in_order, lay_out
+from alerts.mail.pieces import Manner, PieceWriter
+from alerts.mail.shown import NAME_LIMIT, TITLE_LIMIT, WORDS_LIMIT, ShownEntry, contact_url, shown
 from alerts.mail.story import Story, cut, read_story
 from alerts.mail.templates import Templates
-from alerts.mail.words import clean, clean_lines, clip, quoted_printable
+from alerts.mail.views import AlertView, DigestEntry, DigestView, EntryView, NoticeView, Rendered, SiteView
+from alerts.mail.words import clean, clip, quoted_printable, tidy_html, tidy_text
+
+__all__ = [
+    "AlertView",
+    "DigestEntry",
+    "DigestView",
+    "EntryView",
+    "NoticeView",
+    "Rendered",
+    "Renderer",
+    "ShownEntry",
+    "SiteView",
+    "contact_url",
+]
+
+T = TypeVar("T")
 
 # Gmail hides what is beyond about 102 KB, and with it the way to unsubscribe.
 _PARTS_LIMIT = 96_000
 _STORIES_BUDGET = 80_000
 _LEAST_BUDGET = 2_400
-_TITLE_LIMIT = 160
-_MADE_TITLE_LIMIT = 80
-_NAME_LIMIT = 80
 _PREHEADER_LIMIT = 140
-_WORDS_LIMIT = 1_000  # as much of a text as titles and preheaders can need
-_URL_LIMIT = 2_000
+_PREHEADER_HEADLINES = 3
+_LEADING_LIMIT = 110  # a headline that a count follows
 _TOPICS_LIMIT = 10
-_ALSO_LIMIT = 3
+_NOTICES = ("confirm", "link", "new-address", "old-address")
+_KINDS = ("alert", "digest", *(f"notice/{kind}" for kind in _NOTICES))
+_NAMES = tuple(f"{kind}/{name}" for kind in _KINDS for name in ("subject.txt", "body.txt", "body.html"))
 # What a template of the site's own can do wrong while it runs.
 _TEMPLATE_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-@dataclass(frozen=True, slots=True)
-class EntryView:
-    """An entry as its feed gave it; nothing in it is trusted."""
-
-    title: str
-    text: str
-    html: str
-    author: str
-    url: str
-    published_at: datetime | None
-    is_key_event: bool | None
-    source: str
-    also_by: tuple[str, ...] = ()  # other feeds that told the same
-
-
-@dataclass(frozen=True, slots=True)
-class AlertView:
-    """What one variant's mail is about, and why its readers get it."""
-
-    entries: tuple[EntryView, ...]
-    topics: tuple[str, ...]
-    frequency: str
-    language: str
-    released_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SiteView:
-    """Who sends; `base_url` has no slash at its end."""
-
-    name: str
-    base_url: str
-    sender_name: str
-    sender: str
-    contact: str
-    postal_address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A mail's words; `hole` stands at least once in text and in html, where the reader's token goes."""
-
-    subject: str
-    text: str
-    html: str
-    hole: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShownEntry:
-    """An entry as templates see it: every value clean, and empty when there is none."""
-
-    headline: str
-    is_untitled: bool  # the headline only repeats how the story begins
-    url: str
-    author: str
-    source: str
-    published_at: datetime
-    html: Markup
-    text: str
-    is_cut: bool
-    is_key_event: bool
-    also_by: tuple[str, ...]
-
-
 class Renderer:
-    """Renders alerts for one site; cheap to use again and from several threads."""
+    """Renders the mails of one site; cheap to use again and from several threads."""
 
     def __init__(self, site: SiteView, folders: Sequence[Path]) -> None:
         """Reads the templates, those in `folders` before ours; raises ConfigError when one cannot be parsed."""
         self._site = site
-        self._templates = Templates(folders, "mail/alert", ("subject.txt", "body.txt", "body.html"))
+        self._templates = Templates(folders, "mail", (*_NAMES, *pieces.NAMES))
+        self._pieces = PieceWriter(self._templates)
 
     def render(self, view: AlertView) -> Rendered:
         """Gives the words of one variant's mail; both parts together stay below 96 KB in quoted-printable.
@@ -115,57 +69,141 @@ class Renderer:
         """
         hole = _hole_not_in(f"{view!r}{self._site!r}")
         stories = [read_story(entry.html, entry.text) for entry in view.entries]
-        rendered = self._fill(view, stories, hole, _STORIES_BUDGET)
-        excess = _size(rendered) - _PARTS_LIMIT
-        if excess > 0:
-            rendered = self._fill(view, stories, hole, max(_LEAST_BUDGET, _STORIES_BUDGET - excess))
+        return _within_limit(lambda room: self._alert(view, stories, hole, room))
+
+    def render_digest(self, view: DigestView) -> Rendered:
+        """Gives the words of one variant of a digest of one entry or more, no longer than an alert's.
+
+        How entries look is kept, so that another variant of the same ones costs little. Raises as `render` does.
+        """
+        assert view.entries, "a digest is never empty"
+        told = in_order(view.entries)
+        return _within_limit(lambda room: self._digest(view, told, room))
+
+    def render_notice(self, view: NoticeView) -> Rendered:
+        """Gives the words of a notice; the hole is the token in its one link. Raises as `render` does."""
+        hole = secrets.token_urlsafe(32)
+        link_url = f"{self._site.base_url}/n/{hole}"
+        named = view.topics[:_TOPICS_LIMIT]
+        context = {
+            "topics": [(clip(clean(title), NAME_LIMIT), frequency) for title, frequency in named],
+            "more_topics": len(view.topics) - len(named),
+            "expires_at": view.expires_at,
+            "preheader": "",
+            "link_url": link_url,
+        }
+        rendered = self._run(f"notice/{view.kind}", view.language, context, hole)
+        _require_link(rendered, f"notice/{view.kind}", "link_url", link_url)
         return rendered
 
     def warm_up(self, language: str, now: datetime) -> None:
-        """Renders a mail for nobody, so that the first one needs no template compiled and no locale read.
+        """Renders a mail of each kind for nobody, so that the first needs no template compiled and no locale read.
 
         Raises ConfigError as `render` does: a template that fails is better known at the start.
         """
+        name = self._site.name
         entry = EntryView(
             "Ready", "The templates are ready.", "<p>The templates are ready.</p>", "", "", None, None, ""
         )
-        self.render(AlertView((entry,), (self._site.name,), "every", language, now))
+        self.render(AlertView((entry,), (name,), "every", language, now))
+        self.render_digest(DigestView((DigestEntry(entry, (name,)),), (name,), "daily", language, now, "UTC"))
+        for kind in _NOTICES:
+            self.render_notice(NoticeView(kind, language, ((name, "every"),), now))
 
-    def _fill(self, view: AlertView, stories: Sequence[Story], hole: str, budget: int) -> Rendered:
-        each = budget // max(1, len(stories))
-        entries = [
-            _shown(entry, cut(story, each), view.released_at)
-            for entry, story in zip(view.entries, stories, strict=True)
-        ]
-        try:
-            return self._run(view, entries, hole)
-        except _TEMPLATE_FAULTS as error:
-            raise ConfigError(f"A mail template failed: {type(error).__name__}: {error}") from error
-
-    def _run(self, view: AlertView, entries: Sequence[ShownEntry], hole: str) -> Rendered:
-        locale = self._templates.locale(view.language)
+    def _alert(self, view: AlertView, stories: Sequence[Story], hole: str, room: int) -> Rendered:
+        each = room // max(1, len(stories))
         context = {
-            "site": self._site,
-            "contact_url": contact_url(self._site.contact),
-            "entries": entries,
-            "topics": [clip(clean(topic), _NAME_LIMIT) for topic in view.topics[:_TOPICS_LIMIT]],
+            "entries": [
+                shown(entry, cut(story, each), entry.published_at or view.released_at)
+                for entry, story in zip(view.entries, stories, strict=True)
+            ],
+            "preheader": clip(clean(view.entries[0].text[:WORDS_LIMIT]), _PREHEADER_LIMIT),
+        }
+        return self._mail("alert", view, context, hole)
+
+    def _digest(self, view: DigestView, told: Sequence[DigestEntry], room: int) -> Rendered:
+        manner = Manner(self._templates.locale(view.language), view.zone, view.frequency)
+        layout = _guarded(lambda: lay_out(told, self._pieces, manner, room))
+        headline, *further = map(self._pieces.headline, told[: 1 + _PREHEADER_HEADLINES])
+        context = {
+            "headline": clip(headline, _LEADING_LIMIT) if further else headline,
+            "others": len(told) - 1,
+            "preheader": clip(" · ".join(further), _PREHEADER_LIMIT),
+            "due_at": view.due_at,
+            "zone": view.zone,
+            "is_late": view.is_late,
+            **_joined(layout),
+            "unnamed": layout.unnamed,
+            "archive_url": f"{self._site.base_url}/archive",
+        }
+        return self._mail("digest", view, context, _hole_not_in(f"{context!r}{view.topics!r}{self._site!r}"))
+
+    def _mail(
+        self, kind: str, view: AlertView | DigestView, context: Mapping[str, Any], hole: str
+    ) -> Rendered:
+        manage_url = f"{self._site.base_url}/u/{hole}"
+        common = {
+            "topics": [clip(clean(topic), NAME_LIMIT) for topic in view.topics[:_TOPICS_LIMIT]],
             "more_topics": max(0, len(view.topics) - _TOPICS_LIMIT),
             "frequency": view.frequency,
+            "manage_url": manage_url,
+            "browser_url": f"{manage_url}/mail",
+        }
+        rendered = self._run(kind, view.language, {**common, **context}, hole)
+        _require_link(rendered, kind, "manage_url", manage_url)
+        return rendered
+
+    def _run(self, kind: str, language: str, context: Mapping[str, Any], hole: str) -> Rendered:
+        locale = self._templates.locale(language)
+        templates = self._templates.of(locale)
+        values = {
+            "site": self._site,
+            "contact_url": contact_url(self._site.contact),
             "language": str(locale).replace("_", "-"),
             "direction": locale.text_direction,
-            "preheader": clip(clean(view.entries[0].text[:_WORDS_LIMIT]), _PREHEADER_LIMIT),
+            **context,
         }
-        templates = self._templates.of(locale)
-        subject = clip(clean(templates["subject.txt"].render(context)), _TITLE_LIMIT) or clean(
-            self._site.name
-        )
-        context |= {"subject": subject, "manage_url": f"{self._site.base_url}/u/{hole}"}
-        text = _tidy_text(templates["body.txt"].render(context))
-        html = _tidy_html(templates["body.html"].render(context))
-        for name, part in (("body.txt", text), ("body.html", html)):
-            if hole not in part:
-                raise ConfigError(f"The template mail/alert/{name} must show {{{{ manage_url }}}}, as it is.")
-        return Rendered(subject, text, html, hole)
+        return _guarded(lambda: _filled(templates, kind, values, hole, self._site))
+
+
+def _filled(
+    templates: Mapping[str, Template], kind: str, values: dict[str, Any], hole: str, site: SiteView
+) -> Rendered:
+    subject = clip(clean(templates[f"{kind}/subject.txt"].render(values)), TITLE_LIMIT) or clean(site.name)
+    values["subject"] = subject
+    text = tidy_text(templates[f"{kind}/body.txt"].render(values))
+    html = tidy_html(templates[f"{kind}/body.html"].render(values))
+    return Rendered(subject, text, html, hole)
+
+
+def _guarded(run: Callable[[], T]) -> T:
+    try:
+        return run()
+    except _TEMPLATE_FAULTS as error:
+        raise ConfigError(f"A mail template failed: {type(error).__name__}: {error}") from error
+
+
+def _require_link(rendered: Rendered, kind: str, name: str, url: str) -> None:
+    for part, words in (("body.txt", rendered.text), ("body.html", rendered.html)):
+        # The link to the mail in a browser begins with the same words, and brings nobody out.
+        if words.count(url) == words.count(f"{url}/mail"):
+            raise ConfigError(f"The template mail/{kind}/{part} must show {{{{ {name} }}}}, as it is.")
+
+
+def _within_limit(fill: Callable[[int], Rendered]) -> Rendered:
+    """Gives what `fill` makes with the room that it is given for stories: less of it when all is too long."""
+    rendered = fill(_STORIES_BUDGET)
+    excess = _size(rendered) - _PARTS_LIMIT
+    return fill(max(_LEAST_BUDGET, _STORIES_BUDGET - excess)) if excess > 0 else rendered
+
+
+def _joined(layout: Layout) -> dict[str, Any]:
+    return {
+        "contents_html": Markup("".join(piece.html for piece in layout.lines)),  # noqa: S704 - templates wrote it
+        "contents_text": "".join(piece.text for piece in layout.lines),
+        "entries_html": Markup("".join(piece.html for piece in layout.tellings)),  # noqa: S704 - so is this
+        "entries_text": "\n* * *\n\n".join(piece.text for piece in layout.tellings),
+    }
 
 
 def _hole_not_in(context: str) -> str:
@@ -173,60 +211,6 @@ def _hole_not_in(context: str) -> str:
     while (hole := secrets.token_urlsafe(32)) in context:
         pass
     return hole
-
-
-def _shown(entry: EntryView, story: Story, released_at: datetime) -> ShownEntry:
-    title = clip(clean(entry.title), _TITLE_LIMIT)
-    words = clean(entry.text[:_WORDS_LIMIT]) or clean(story.text)
-    has_more = words != title  # some feeds give the headline as the text, too
-    return ShownEntry(
-        headline=title or clip(words, _MADE_TITLE_LIMIT),
-        is_untitled=_only_begins(title, words),
-        url=_web_url(entry.url),
-        author=clip(clean(entry.author), _NAME_LIMIT),
-        source=clip(clean(entry.source), _NAME_LIMIT),
-        published_at=entry.published_at or released_at,
-        html=Markup(story.html if has_more else ""),  # noqa: S704 - `tidy` wrote it from nh3's output
-        text=story.text if has_more else "",
-        is_cut=story.is_cut,
-        is_key_event=entry.is_key_event is True,
-        also_by=tuple(
-            clip(name, _NAME_LIMIT) for each in entry.also_by[:_ALSO_LIMIT] if (name := clean(each))
-        ),
-    )
-
-
-def _only_begins(title: str, words: str) -> bool:
-    """Says whether `title` is none, or the story's first words with an ellipsis, as WordPress makes them."""
-    stem = title.removesuffix("...").removesuffix("…").rstrip()
-    return stem == "" or (stem != title and words.startswith(stem))
-
-
-def _web_url(url: str) -> str:
-    """Gives `url` when a reader can be sent there, else nothing: a URL cannot be clipped or mended."""
-    if clean(url) != url or " " in url or len(quoted_printable(url)) > _URL_LIMIT:
-        return ""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return url if parts.scheme in {"http", "https"} and parts.netloc else ""
-
-
-def contact_url(contact: str) -> str:
-    """Gives the link to a site's contact, an address or a page; none when it is neither."""
-    return f"mailto:{contact}" if "@" in contact and "/" not in contact else _web_url(contact)
-
-
-def _tidy_text(text: str) -> str:
-    lines = (line.rstrip() for line in clean_lines(text).split("\n"))
-    paragraphs = "\n".join(lines).strip("\n").split("\n\n")
-    return "\n\n".join(stripped for each in paragraphs if (stripped := each.strip("\n"))) + "\n"
-
-
-def _tidy_html(html: str) -> str:
-    lines = (line.strip(" ") for line in clean_lines(html).split("\n"))
-    return "\n".join(filter(None, lines)) + "\n"
 
 
 def _size(rendered: Rendered) -> int:

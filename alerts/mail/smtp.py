@@ -6,9 +6,11 @@ has come.
 """
 
 import asyncio
+import socket
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
@@ -34,6 +36,7 @@ class Server:
     reply_timeout: timedelta
     final_timeout: timedelta
     ca_file: Path | None = None
+    hello: str = ""  # the name to greet with; this machine's when empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,12 @@ def tls_context(server: Server) -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=str(server.ca_file) if server.ca_file else None)
 
 
+@cache
+def _own_name() -> str:
+    """Asks the resolver once: aiosmtplib would at each connection, and wait for a slow one each time."""
+    return socket.getfqdn()
+
+
 async def connect(server: Server, context: ssl.SSLContext | None) -> aiosmtplib.SMTP:
     """Opens, greets, secures and authenticates; raises aiosmtplib's errors or OSError, and leaves nothing open."""
     client = aiosmtplib.SMTP(
@@ -105,6 +114,7 @@ async def connect(server: Server, context: ssl.SSLContext | None) -> aiosmtplib.
         use_tls=server.tls == "tls",
         start_tls=server.tls == "starttls",
         tls_context=context,
+        local_hostname=server.hello or await asyncio.to_thread(_own_name),
     )
     try:
         await client.connect()

@@ -9,7 +9,7 @@ from alerts.mail.tidy import as_html, tidy
 from alerts.mail.words import clean, clean_lines, clip, quoted_printable, wrap
 
 # More would not fit into a mail, and the time it takes to parse can grow with the square.
-_INPUT_LIMIT = 60_000
+INPUT_LIMIT = 60_000
 # In both parts a character costs up to 12 bytes, four of UTF-8 in quoted-printable, and a share of the line ends.
 _BYTES_PER_CHARACTER = 26
 
@@ -43,10 +43,10 @@ class Story:
         return "\n\n".join(block.text for block in self.blocks)
 
 
-def read_story(html: str, text: str) -> Story:
-    """Gives an entry's HTML, or its plain text when the HTML holds no words."""
-    story = _read(html)
-    return story if story.blocks else _read(as_html(text))
+def read_story(html: str, text: str, limit: int = INPUT_LIMIT) -> Story:
+    """Gives an entry's HTML, or its plain text when the HTML holds no words; of either `limit` characters at most."""
+    story = _read(html, limit)
+    return story if story.blocks else _read(as_html(text), limit)
 
 
 def cut(story: Story, budget: int) -> Story:
@@ -58,10 +58,10 @@ def cut(story: Story, budget: int) -> Story:
     return Story(kept, is_cut=story.is_cut or kept != story.blocks)
 
 
-def _read(html: str) -> Story:
-    is_cut = len(html) > _INPUT_LIMIT
+def _read(html: str, limit: int) -> Story:
+    is_cut = len(html) > limit
     writer = PlainWriter()
-    blocks = [Block(block, writer.write(block)) for block in tidy(clean_lines(html[:_INPUT_LIMIT]))]
+    blocks = [Block(block, writer.write(block)) for block in tidy(clean_lines(html[:limit]))]
     # Where the input was cut its last block may end in the middle of a word.
     return Story(tuple(blocks[:-1] if is_cut and len(blocks) > 1 else blocks), is_cut=is_cut)
 

@@ -2,14 +2,15 @@
 
 import gettext
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.core import UnknownLocaleError
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_time, get_timezone_location
 from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -116,16 +117,25 @@ def _environment(
     )
     environment.filters["wrap"] = wrap
     environment.filters["sentence"] = lambda items: format_list(list(items), locale=locale)
-    environment.filters["day"] = lambda at: format_date(_utc(at), "long", locale=locale)
+    environment.filters["day"] = lambda at, zone="UTC": format_date(_in(at, zone), "long", locale=locale)
+    environment.filters["weekday"] = lambda at, zone="UTC": format_date(_in(at, zone), "EEEE", locale=locale)
     # Some fonts in mail programs have no narrow space, and show none.
-    environment.filters["clock"] = lambda at: format_time(_utc(at), "short", locale=locale).replace(
-        "\u202f", "\u00a0"
-    )
+    environment.filters["clock"] = lambda at, zone="UTC": format_time(
+        _in(at, zone), "short", locale=locale
+    ).replace("\u202f", "\u00a0")
+    environment.filters["place"] = lambda zone: _place(zone, locale)
     return environment
 
 
-def _utc(at: datetime) -> datetime:
-    return at.astimezone(UTC)
+def _in(at: datetime, zone: str) -> datetime:
+    return at.astimezone(ZoneInfo(zone))
+
+
+def _place(zone: str, locale: Locale) -> str:
+    """Gives a zone as people call it, by its city; one that belongs to no city by its own name."""
+    if "/" not in zone or zone.startswith("Etc/"):
+        return zone
+    return str(get_timezone_location(zone, locale=locale, return_city=True))
 
 
 def _compiled(path: Path) -> gettext.GNUTranslations:

@@ -57,6 +57,11 @@ class Transport:
             self._waiting.append(mail)
             self._put_to_work()
 
+    def expect_mail(self) -> None:
+        """Has a connection opened where none stands: a first mail can be made in the round trips that it takes."""
+        if not (self._standing or self._opening or self._is_closed or self.down_for()):
+            self._grow()
+
     def down_for(self) -> float:
         """Seconds until a relay that is out of reach is asked again; nobody is opened for it meanwhile."""
         return max(0.0, self._down_until - monotonic())
@@ -145,9 +150,12 @@ class Transport:
             timer.cancel()
             dialogue.start()
         elif self._may_grow() and len(self._waiting) + self._widths.ready > len(self._opening):
-            task = asyncio.create_task(self._open(), name=f"smtp-{self.name}")
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._grow()
+
+    def _grow(self) -> None:
+        task = asyncio.create_task(self._open(), name=f"smtp-{self.name}")
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
     def _may_grow(self) -> bool:
         """Whether one more connection may be tried; a relay that refused one beside others is given time."""

@@ -54,6 +54,19 @@ def wrap(text: str, first: str = "", rest: str = "") -> str:
     return "\n".join(lines)
 
 
+def tidy_text(text: str) -> str:
+    """Gives what a template wrote as text: no spaces at ends of lines, one empty line between paragraphs."""
+    lines = (line.rstrip() for line in clean_lines(text).split("\n"))
+    paragraphs = "\n".join(lines).strip("\n").split("\n\n")
+    return "\n\n".join(stripped for each in paragraphs if (stripped := each.strip("\n"))) + "\n"
+
+
+def tidy_html(html: str) -> str:
+    """Gives what a template wrote as HTML without its indents and empty lines."""
+    lines = (line.strip(" ") for line in clean_lines(html).split("\n"))
+    return "\n".join(filter(None, lines)) + "\n"
+
+
 def quoted_printable(text: str) -> bytes:
     r"""Gives `text` in RFC 2045 quoted-printable with CRLF for \n; no line is longer than 76.
 

@@ -132,6 +132,7 @@ Name = Annotated[
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$"), _ONE_LINE]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$"), _ONE_LINE]
 Host = Annotated[str, Field(pattern=r"^[^\s/@]+$"), Advice('write a host name: "smtp.example.org"')]
+HostOrNone = Annotated[str, Field(pattern=r"^[^\s/@]*$"), Advice('write a host name: "news.example.org"')]
 Language = Annotated[
     str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"), Advice('write a language tag: "en"')
 ]

@@ -104,3 +104,37 @@ def test_keys_do_not_print_themselves() -> None:
 def test_our_hmac_is_that_of_the_standard(key: bytes, message: bytes) -> None:
     for _ in range(2):  # the state that has read the key is not used up
         assert tokens._hmac_sha256(key, message) == hmac.digest(key, message, "sha256")
+
+
+@given(ids, ids)
+def test_a_bounce_s_tag_reads_back_whatever_case_it_comes_back_in(subscriber_id: int, alert_id: int) -> None:
+    tag = tokens.make_tag(KEYS, subscriber_id, alert_id, KEYS.current)
+    assert len(tag) == tokens.TAG_LENGTH
+    assert tag.isalnum()
+    for spelling in (tag, tag.upper(), tag.title()):
+        assert tokens.read_tag(KEYS, spelling) == Claim(Purpose.BOUNCE, subscriber_id, alert_id, 1)
+
+
+@given(ids, ids, st.integers(0, 38), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567") | st.characters())
+def test_any_other_letter_in_a_tag_is_refused(
+    subscriber_id: int, alert_id: int, place: int, other: str
+) -> None:
+    tag = tokens.make_tag(KEYS, subscriber_id, alert_id, 1)
+    altered = tag[:place] + other + tag[place + 1 :]
+    assert (tokens.read_tag(KEYS, altered) is not None) == (altered.isascii() and altered.lower() == tag)
+
+
+@given(st.text(max_size=50))
+def test_no_text_makes_read_tag_fail(text: str) -> None:
+    assert tokens.read_tag(KEYS, text) is None
+
+
+def test_a_tag_is_no_link_and_a_link_no_tag() -> None:
+    # As either could have been made with the other's purpose: the MAC is right.
+    assert tokens.read(KEYS, tokens.make(KEYS, Purpose.BOUNCE, 5, 6, 1)) is None
+    rotated = tokens.derive(b"the secret of tomorrow", (b"the secret of today, long enough",))
+    assert tokens.read_tag(rotated, tokens.make_tag(KEYS, 5, 6, 1)) == Claim(Purpose.BOUNCE, 5, 6, 1)
+    assert (
+        tokens.read_tag(tokens.derive(b"the secret of somebody else", ()), tokens.make_tag(KEYS, 5, 6, 1))
+        is None
+    )

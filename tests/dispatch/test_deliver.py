@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session, col, select
 
+from alerts.audience.tokens import read_tag
 from alerts.db import Database
 from alerts.dispatch import deliver, outbox, receipts
 from alerts.dispatch.announce import announce_key_event
@@ -34,7 +35,7 @@ from alerts.models import (
     Subscription,
 )
 from build import a_reader
-from delivering import all_done, announce, delivering, until
+from delivering import KEYS, all_done, announce, delivering, until
 from fakes.smtp import Drop, Point, Reply, StartSmtp
 
 
@@ -104,6 +105,25 @@ async def test_a_mail_in_doubt_is_sent_once_more_with_the_same_bytes(
     assert len(set(twice)) == 1
     assert len(server.accepted) == 4
     assert [row.doubts for row in rows(db)] == [0, 1, 0]
+
+
+async def test_each_mail_s_sender_has_its_tag_the_same_in_a_resend(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    server = await smtp_server()
+    server.script.on(Point.CONTENT, Drop(is_accepted=True), recipient="reader2@*", times=1)
+    announce(db, 3)
+    async with delivering(db, server, tmp_path, bounce_tag="+"):
+        await until(db, all_done)
+    tags = [
+        (mail.rcpt, mail.mail_from.removesuffix("@example.org").partition("+")) for mail in server.accepted
+    ]
+    assert {name for _, (name, _, _) in tags} == {"bounce"}
+    claims = {rcpt: read_tag(KEYS, tag) for rcpt, (_, _, tag) in tags}
+    named = {f"reader{n}@example.org": row.subscriber_id for n, row in enumerate(rows(db), start=1)}
+    assert {rcpt: claim and claim.subscriber_id for rcpt, claim in claims.items()} == named
+    assert len(server.accepted) == 4
+    assert len({mail.mail_from for mail in server.accepted}) == 3
 
 
 async def test_a_second_doubt_is_final(db: Database, smtp_server: StartSmtp, tmp_path: Path) -> None:

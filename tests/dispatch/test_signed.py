@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlmodel import Session, col, select
 
 from alerts.db import Database
-from alerts.dispatch.compose import Composer, stamp
+from alerts.dispatch.compose import Composer, ReturnPath, stamp
 from alerts.dispatch.opening import Choice, Opening
 from alerts.errors import ConfigError
 from alerts.mail.dkim import Signer, record
@@ -30,7 +30,7 @@ def holds(mail: bytes) -> bool:
 
 
 def composer(db: Database, *signers: Signer) -> Composer:
-    return Composer(db, Renderer(SITE, []), SITE, KEYS, signers)
+    return Composer(db, Renderer(SITE, []), SITE, KEYS, ReturnPath("bounce@example.org", "", KEYS), signers)
 
 
 def is_not_composed(session: Session) -> bool:

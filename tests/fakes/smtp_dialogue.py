@@ -145,6 +145,7 @@ class Dialogue:
             self._blame(f"{verb} was pipelined, which was not offered")
 
     async def _ehlo(self, argument: str) -> None:
+        self._log.greetings.append(argument)
         offered = list(self._manners.extensions)
         if self._manners.tls and not self._is_secure:
             offered.append("STARTTLS")

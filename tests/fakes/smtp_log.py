@@ -37,6 +37,7 @@ class Log:
     attempts: list[Attempt] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)  # what a client may not do
     commands: list[str] = field(default_factory=list)  # verbs, in order of arrival
+    greetings: list[str] = field(default_factory=list)  # the names in EHLO
     connections: int = 0
     open: int = 0
     in_flight: int = 0  # connections between DATA and the reply to its content

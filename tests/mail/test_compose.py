@@ -1,6 +1,7 @@
 """Prepared bytes and the mails joined from them, read back by Python's own parser."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header, make_header
@@ -145,6 +146,13 @@ def test_the_token_stands_alone_on_its_line() -> None:
 def test_the_reference_names_every_header() -> None:
     reference = (Path(__file__).parents[2] / "docs" / "reference" / "mail.md").read_text(encoding="utf-8")
     assert [name for name in [*PLAN, "Feedback-ID"] if f"`{name}`" not in reference] == []
+
+
+def test_a_notice_is_no_lists_mail() -> None:
+    notice = mail(headers=replace(HEADERS, list_id="", list_name=""))
+    of_a_list = {"List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "Precedence"}
+    assert message_from_bytes(notice).keys() == [name for name in PLAN if name not in of_a_list]
+    assert parts(message_from_bytes(eml(notice))) == parts(message_from_bytes(eml(mail())))
 
 
 def test_a_careful_parser_reads_what_was_meant() -> None:

@@ -121,6 +121,9 @@ def test_a_key_event_as_text() -> None:
         "Change what you get, or unsubscribe:\n"
         "https://alerts.riverton.example/u/TOKEN\n"
         "\n"
+        "View in browser:\n"
+        "https://alerts.riverton.example/u/TOKEN/mail\n"
+        "\n"
         "Questions? Write to us:\n"
         "desk@riverton.example\n"
         "\n"
@@ -138,6 +141,7 @@ def test_a_key_event_as_html() -> None:
         "https://f.example/",
         "https://gazette.riverton.example/live#17",
         f"https://alerts.riverton.example/u/{rendered.hole}",
+        f"https://alerts.riverton.example/u/{rendered.hole}/mail",
         "mailto:desk@riverton.example",
     ]
     text = page.body.text(separator=" ") if page.body else ""
@@ -239,7 +243,7 @@ def test_no_entry_breaks_its_mail(alert: AlertView) -> None:
     rendered = RENDERER.render(alert)
     assert 0 < len(rendered.subject) <= 160
     assert rendered.subject.isprintable() or "\u200d" in rendered.subject or not rendered.subject.isascii()
-    assert rendered.text.count(rendered.hole) == rendered.html.count(rendered.hole) == 1
+    assert rendered.text.count(rendered.hole) == rendered.html.count(rendered.hole) == 2
     assert rendered.hole not in rendered.subject
     assert len(rendered.hole) == 43
     assert len(wire(rendered)) < 100_000

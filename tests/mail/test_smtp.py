@@ -78,6 +78,22 @@ async def test_a_mail_that_certainly_did_not_go_out_is_given_to_another_connecti
     assert len(server.accepted) == 1
 
 
+async def test_a_connection_stands_before_the_first_mail_is_made(smtp_server: StartSmtp) -> None:
+    server = await smtp_server()
+    transport = Transport(server_at(server, hello="news.test"))
+    try:
+        for _ in range(2):
+            transport.expect_mail()
+        await server.wait_until(lambda: server.connections == 1)
+        (outcome,) = await hand_over(transport, AMail())
+        transport.expect_mail()
+    finally:
+        await transport.close()
+    assert isinstance(outcome, Replied)
+    assert server.connections == 1
+    assert server.greetings == ["news.test"]
+
+
 async def test_a_relay_that_is_away_is_asked_once_and_then_left_alone(smtp_server: StartSmtp) -> None:
     server = await smtp_server()
     server.script.on(Point.BANNER, Reply.of(421, "4.3.2 not now"))
