@@ -38,7 +38,7 @@ from alerts.web.forms import (
     StopAll,
     save_fields,
 )
-from alerts.web.reader import ReaderView, Right, ShownTopic, look
+from alerts.web.reader import ReaderView, Right, ShownTopic, look, what_brought
 from alerts.web.zones import is_zone
 
 LINK_LIFETIME = timedelta(hours=24)
@@ -123,15 +123,13 @@ def stop_what_brought(session: Session, claim: Claim, now: datetime) -> None:
     The ledger forgets old alerts. Who then asks to be left alone is better served by too much than nothing. Of a
     digest it ends what comes in such digests: who moved a topic elsewhere meant to have it there.
     """
-    view = look(session, Right(claim.subscriber_id, claim.alert_id), now, to_change=True)
-    if view is None:
-        return
-    if not view.is_mail_known:
-        subscribers.unsubscribe(session, view.id, None, by=_BY, now=now)
-        return
-    acknowledge_after_openings(session, view.id)  # also who asks again while the first answer is kept back
-    for topic in view.brought:
-        subscribers.unsubscribe(session, view.id, topic.slug, by=_BY, now=now)
+    reader = claim.subscriber_id
+    acknowledge_after_openings(session, reader)  # also who asks again while the first answer is kept back
+    topics = what_brought(session, Right(reader, claim.alert_id))
+    if topics is None and session.get(Subscriber, reader) is not None:
+        subscribers.unsubscribe(session, reader, None, by=_BY, now=now)
+    for slug in topics or ():
+        subscribers.unsubscribe(session, reader, slug, by=_BY, now=now)
 
 
 def _carry_out(  # noqa: C901, PLR0911, PLR0912 - a list of buttons

@@ -89,7 +89,6 @@ class ReaderView:
     paused_until: datetime | None
     wished_address: str  # "" when none is
     mail_frequency: str  # of the digest that the link stands in; "" for an alert
-    is_mail_known: bool  # the ledger forgets old alerts; the links in their mails live on
     following: tuple[ShownTopic, ...]
     more: tuple[ShownTopic, ...]  # that the reader left, or never followed
     coming: tuple[Coming, ...]
@@ -155,11 +154,24 @@ def look(session: Session, right: Right, now: datetime, *, to_change: bool = Fal
         paused_until=paused_until,
         wished_address=masked(wished) if wished else "",
         mail_frequency=mail.frequency if mail else "",
-        is_mail_known=mail is not None,
         following=following,
         more=more,
         coming=_coming(reader, following, now, paused_until),
     )
+
+
+def what_brought(session: Session, right: Right) -> tuple[str, ...] | None:
+    """Gives the topics, by slug, that a link's mail came for and the reader still follows; None for a mail forgotten."""
+    mail = _mail(session, right)
+    if mail is None:
+        return None
+    followed = session.exec(
+        select(Topic.id, Topic.slug, Subscription.frequency)
+        .join(Subscription, col(Subscription.topic_id) == Topic.id)
+        .where(Subscription.subscriber_id == right.subscriber_id, col(Subscription.until).is_(None))
+        .order_by(Topic.slug)
+    )
+    return tuple(slug for id_, slug, frequency in followed if mail.came_for(id_, frequency))
 
 
 def masked(address: str) -> str:

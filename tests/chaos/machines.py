@@ -30,6 +30,8 @@ from fakes import postgres
 from fakes.netns import CannotMake, namespace
 from fakes.postgres import Server
 
+_STAYING = 250
+
 
 async def join_and_leave(stage: Stage) -> None:
     """Machines join and leave in order while alerts go out: nothing is repeated."""
@@ -118,6 +120,16 @@ async def left(stage: Stage) -> None:
     await stage.done(mark)
 
 
+async def crowd_left(stage: Stage) -> None:
+    """All but a few readers leave through one machine's pages while three mail them, each mail taking its time."""
+    web, *_ = await asyncio.gather(stage.machine(is_web=True), stage.machine(), stage.machine())
+    mark = stage.announce()
+    for each in stage.machines:
+        await stage.taken(mark, 1, each)
+    await stage.unsubscribe(web, mark, stage.plan.readers - min(_STAYING, stage.plan.readers // 2))
+    await stage.done(mark)
+
+
 async def vanished(stage: Stage) -> None:
     """The packets between one machine and the database vanish, for longer than either end believes in the other."""
     inside = stage.enter(namespace())
@@ -136,7 +148,7 @@ async def vanished(stage: Stage) -> None:
 
 SCENES = {each.__name__: each for each in (join_and_leave, killed, slept, without_database, restarted, left)}
 # What needs root, or half a minute.
-MORE_SCENES = {each.__name__: each for each in (vanished,)}
+MORE_SCENES = {each.__name__: each for each in (vanished, crowd_left)}
 
 
 async def play(name: str, server: Server, folder: Path, plan: Plan) -> Verdict:
