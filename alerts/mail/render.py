@@ -20,7 +20,16 @@ from alerts.mail.pieces import EntryPieces, Manner, PieceWriter
 from alerts.mail.shown import NAME_LIMIT, TITLE_LIMIT, WORDS_LIMIT, ShownEntry, contact_url, shown
 from alerts.mail.story import Story, cut, read_story
 from alerts.mail.templates import Templates
-from alerts.mail.views import AlertView, DigestEntry, DigestView, EntryView, NoticeView, Rendered, SiteView
+from alerts.mail.views import (
+    AlertView,
+    Archive,
+    DigestEntry,
+    DigestView,
+    EntryView,
+    NoticeView,
+    Rendered,
+    SiteView,
+)
 from alerts.mail.words import clean, clip, quoted_printable, tidy_html, tidy_text
 
 __all__ = [
@@ -138,7 +147,7 @@ class Renderer:
             "contents": marks[0] if layout.lines else "",
             "entries": marks[1],
             "unnamed": layout.unnamed,
-            "archive_url": f"{self._site.base_url}/archive",
+            "archive_url": f"{self._site.base_url}/archive" if self._site.archive is not Archive.OFF else "",
         }
         frame = self._mail("digest", view, context, _hole_not_in(f"{layout.text}{layout.html}"))
         text, html = frame.text, frame.html
