@@ -1,6 +1,7 @@
 """Our words for readers, in all languages: run as a script, it takes them from the sources into the catalogs."""
 
 import sys
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def catalog(path: Path) -> Catalog:
 def extracted() -> Catalog:
     """Gives every message in the sources and templates, as `babel.cfg` says where they stand."""
     with (LOCALE / "babel.cfg").open(encoding="utf-8") as source:
-        methods, options = parse_mapping_cfg(source)
+        methods, options = parse_mapping_cfg(source)  # type: ignore[no-untyped-call]
     found = Catalog()
     for folder in ("alerts", "templates"):
         for _, _, message, comments, context in extract_from_dir(
@@ -41,9 +42,14 @@ def messages(of: Catalog) -> list[Message]:
     return [message for message in of if message.id]
 
 
-def ids(of: Catalog) -> set[str]:
-    """Gives the messages by name, a plural's two forms as one."""
-    return {" / ".join(each.id) if each.pluralizable else str(each.id) for each in messages(of)}
+def forms(said: str | Sequence[str] | None) -> list[str]:
+    """Gives the forms of a message or of its translation: two or more of a plural."""
+    return [said] if isinstance(said, str) else [*(said or [""])]
+
+
+def untranslated(of: Catalog) -> list[str]:
+    """Gives the messages that have no translation, or not in all forms."""
+    return [forms(message.id)[0] for message in messages(of) if not all(forms(message.string))]
 
 
 def updated(path: Path) -> str:
@@ -53,17 +59,17 @@ def updated(path: Path) -> str:
     kept.update(extracted(), no_fuzzy_matching=True)
     kept.obsolete.clear()
     written = BytesIO()
-    write_po(written, kept, width=0, no_location=True, omit_header=True, sort_output=True, ignore_obsolete=True)
+    write_po(
+        written, kept, width=0, no_location=True, omit_header=True, sort_output=True, ignore_obsolete=True
+    )
     return f"{head}\n\n{written.getvalue().decode().strip()}\n"
 
 
 def main() -> None:
     for path in (TEMPLATE, *catalogs()):
         path.write_text(updated(path), encoding="utf-8")
-        missing = [message.id for message in messages(catalog(path)) if not any(message.string)]
-        if path != TEMPLATE and missing:
-            sys.stdout.write(f"{path.relative_to(ROOT)} lacks {len(missing)}:\n")
-            sys.stdout.writelines(f"  {each}\n" for each in missing)
+    for path in catalogs():
+        sys.stdout.writelines(f"{path.parts[-3]} lacks: {each}\n" for each in untranslated(catalog(path)))
 
 
 if __name__ == "__main__":
