@@ -28,6 +28,7 @@ from alerts.feeds.push.rules import CALLBACK
 from alerts.mail.render import SiteView
 from alerts.web.forms import Choice, OneClick, read_choice
 from alerts.web.guard import Guard, headers
+from alerts.web.mailed import Mailed
 from alerts.web.pages import Pages
 from alerts.web.reader import Deed, Done, ReaderView, carry_out, look, stop_what_brought
 from alerts.web.websub import Callbacks
@@ -60,6 +61,7 @@ def create(
     app.add_api_route("/readyz", routes.readyz, methods=_READING)
     app.add_api_route("/u/{token}", routes.manage, methods=_READING)
     app.add_api_route("/u/{token}", routes.change, methods=["POST"])
+    Mailed(database, keys, pages, site.archive).add_to(app)
     app.add_api_route(CALLBACK + "{path}", callbacks.hear, methods=["GET"])
     app.add_api_route(CALLBACK + "{path}", callbacks.take, methods=["POST"])
     app.add_exception_handler(HTTPException, routes.refused)
