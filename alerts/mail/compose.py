@@ -151,7 +151,7 @@ def html_part(prepared: Prepared, token: str) -> str:
     (html,) = (part for part in message.walk() if part.get_content_type() == "text/html")
     decoded = html.get_payload(decode=True)
     assert isinstance(decoded, bytes), "a part that is not multipart"
-    return decoded.decode()
+    return decoded.decode().replace("\r\n", "\n")
 
 
 def pack(prepared: Prepared) -> bytes:

@@ -46,9 +46,9 @@ class Layout:
         return sum(piece.size + _BETWEEN for piece in (*self.lines, *self.tellings))
 
 
-def in_order(entries: Iterable[DigestEntry]) -> list[DigestEntry]:
+def in_order(entries: Sequence[DigestEntry]) -> list[DigestEntry]:
     """Gives entries that came in the order of their release as a digest tells them, what looks the same once."""
-    newest_first = reversed(dict.fromkeys(entries))
+    newest_first = dict.fromkeys(reversed(entries))
     return sorted(newest_first, key=lambda each: each.entry.is_key_event is not True)
 
 
