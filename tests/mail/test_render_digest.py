@@ -296,7 +296,9 @@ def test_each_line_leads_to_its_text_or_to_where_the_entry_stands() -> None:
     anchors = {node.attributes["id"]: node for node in page.css("a[id]")}
     assert len(anchors) == len(headlines(rendered))
     targets = [
-        (line.text().strip(), line.css_first("a").attributes["href"] or "") for line in lines(rendered)
+        (link.text().strip(), link.attributes["href"] or "")
+        for line in lines(rendered)
+        for link in line.css("a")
     ]
     inside = [(name, target) for name, target in targets if target.startswith("#")]
     assert [name for name, _ in inside] == headlines(rendered)
