@@ -43,7 +43,7 @@ HEADERS = Headers(
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "mail.md"
 TEMPLATE_NAMES = (
     *("site", "contact_url", "entries", "topics", "more_topics", "frequency", "language", "direction"),
-    *("preheader", "subject", "manage_url"),
+    *("preheader", "subject", "manage_url", "browser_url"),
 )
 
 names = hostile

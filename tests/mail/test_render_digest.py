@@ -29,6 +29,7 @@ SITE = SiteView(
 DUE = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HEADERS = Headers(SITE.sender_name, SITE.sender, DUE, "flood.riverton.example", "", SITE.base_url)
 RENDERER = Renderer(SITE, ())
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "mail.md"
 FERRY = EntryView(
     title="Ferry late",
     text="The evening ferry leaves an hour late.",
@@ -312,7 +313,6 @@ def test_each_line_leads_to_its_text_or_to_where_the_entry_stands() -> None:
         assert f"- {name}\n- " in rendered.text or f"- {name}\n\n" in rendered.text
 
 
-@settings(deadline=None)
 @given(digests)
 def test_no_entry_breaks_its_digest(view: DigestView) -> None:
     rendered = RENDERER.render_digest(view)
@@ -335,7 +335,7 @@ def test_no_entry_breaks_its_digest(view: DigestView) -> None:
     }
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(digests)
 def test_the_same_digest_gives_the_same_bytes_whatever_was_told_before(view: DigestView) -> None:
     one, two = RENDERER.render_digest(view), Renderer(SITE, ()).render_digest(view)
@@ -377,6 +377,30 @@ def test_a_template_of_the_sites_own_that_fails_is_told(tmp_path: Path) -> None:
         renderer.render_digest(digest(told("Ferry late")))
     with pytest.raises(ConfigError, match="missing"):
         renderer.warm_up("en", DUE)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        (
+            "body.txt",
+            "headline others due_at zone is_late unnamed archive_url contents entries preheader subject",
+        ),
+        ("entry.txt", "entry mark anchor topics zone frequency"),
+        ("line.html", "entry mark anchor topics zone frequency is_told"),
+    ],
+)
+def test_the_reference_names_what_a_digests_templates_get(tmp_path: Path, name: str, values: str) -> None:
+    named = set(
+        re.findall(r"`(\w+)`", REFERENCE.read_text(encoding="utf-8").partition("## Your own templates")[2])
+    )
+    assert set(values.split()) <= named
+    path = tmp_path / "mail" / "digest" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "".join(f"{{{{ {value} }}}} " for value in values.split()) + "{{ manage_url|default('') }}"
+    )
+    Renderer(SITE, (tmp_path,)).render_digest(digest(told("Ferry late"), told("Gate closed")))
 
 
 def test_a_template_that_shows_only_the_way_to_the_browser_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
@@ -94,7 +94,6 @@ def test_many_topics_are_counted() -> None:
     assert "20 more topics" in rendered.html
 
 
-@settings(deadline=None)
 @given(st.sampled_from(NoticeKind), st.lists(st.tuples(hostile, st.sampled_from(Frequency))).map(tuple))
 def test_no_topic_breaks_its_notice(kind: NoticeKind, topics: tuple[tuple[str, str], ...]) -> None:
     view = replace(CONFIRM, kind=kind, topics=topics)
