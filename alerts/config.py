@@ -18,6 +18,7 @@ from alerts.audience import tokens
 from alerts.mail import dkim
 from alerts.mail.dkim import Signer
 from alerts.mail.headers import wire_address
+from alerts.mail.views import Archive
 from alerts.models import InDoubt
 from alerts.settings import Problem
 from alerts.settings.secret import own_secret
@@ -173,6 +174,8 @@ class WebConfig(Section):
     """Listen on this address; 0.0.0.0 in a container, behind your proxy."""
     port: int = Field(default=8025, ge=0, le=65535)
     """Listen on this port; 0 takes a free one."""
+    archive: Archive = Archive.UNLISTED
+    """Let everybody read what was mailed, at /archive: "indexed", "unlisted" (search engines are asked not to show it) or "off"."""
 
 
 class PollingConfig(Section):

@@ -260,6 +260,7 @@ def site_view(settings: Config) -> SiteView:
         sender=site.sender,
         contact=site.contact,
         postal_address=site.postal_address,
+        archive=settings.web.archive,
     )
 
 

@@ -10,8 +10,9 @@ import hashlib
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from email import message_from_bytes
 from functools import reduce
 from typing import NamedTuple
 
@@ -141,6 +142,16 @@ def compose(prepared: Prepared, own: Fillings, *, signature: bytes = b"") -> byt
 def eml(wire: bytes) -> bytes:
     """Gives the message as a file holds it: without the dots that were stuffed for the wire."""
     return wire.replace(b"\r\n..", b"\r\n.")
+
+
+def html_part(prepared: Prepared, token: str) -> str:
+    """Gives the HTML of the mail that the reader of this token got."""
+    own = Fillings(b"", b"", token.encode("ascii"))
+    message = message_from_bytes(eml(compose(replace(prepared, signatures=()), own)))
+    (html,) = (part for part in message.walk() if part.get_content_type() == "text/html")
+    decoded = html.get_payload(decode=True)
+    assert isinstance(decoded, bytes), "a part that is not multipart"
+    return decoded.decode().replace("\r\n", "\n")
 
 
 def pack(prepared: Prepared) -> bytes:

@@ -18,14 +18,13 @@ class Kept(Generic[K, V]):
         self._lock = Lock()
         self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
-    def get(self, key: K, make: Callable[[], V], weigh: Callable[[V], int]) -> V:
+    def get(self, key: K, weight: int, make: Callable[[], V]) -> V:
         """Gives the value kept for `key`, else makes it; two threads that ask at once may both make it."""
         with self._lock:
             if (found := self._values.get(key)) is not None:
                 self._values.move_to_end(key)
                 return found[0]
         value = make()
-        weight = weigh(value)
         with self._lock:
             if key not in self._values:
                 self._values[key] = value, weight

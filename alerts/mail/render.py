@@ -6,21 +6,30 @@ each rendering, so that nothing a feed says can name it.
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jinja2 import Template, TemplateError
-from markupsafe import Markup
 
 from alerts.errors import ConfigError
 from alerts.mail import pieces
-from alerts.mail.digest import Layout, in_order, lay_out
-from alerts.mail.pieces import Manner, PieceWriter
+from alerts.mail.digest import in_order, lay_out
+from alerts.mail.pieces import EntryPieces, Manner, PieceWriter
 from alerts.mail.shown import NAME_LIMIT, TITLE_LIMIT, WORDS_LIMIT, ShownEntry, contact_url, shown
 from alerts.mail.story import Story, cut, read_story
 from alerts.mail.templates import Templates
-from alerts.mail.views import AlertView, DigestEntry, DigestView, EntryView, NoticeView, Rendered, SiteView
+from alerts.mail.views import (
+    AlertView,
+    Archive,
+    DigestEntry,
+    DigestView,
+    EntryView,
+    NoticeView,
+    Rendered,
+    SiteView,
+)
 from alerts.mail.words import clean, clip, quoted_printable, tidy_html, tidy_text
 
 __all__ = [
@@ -77,7 +86,8 @@ class Renderer:
         How entries look is kept, so that another variant of the same ones costs little. Raises as `render` does.
         """
         assert view.entries, "a digest is never empty"
-        told = in_order(view.entries)
+        manner = Manner(str(self._templates.locale(view.language)), view.zone, view.frequency)
+        told = _guarded(lambda: [self._pieces.of(each, manner) for each in in_order(view.entries)])
         return _within_limit(lambda room: self._digest(view, told, room))
 
     def render_notice(self, view: NoticeView) -> Rendered:
@@ -110,7 +120,7 @@ class Renderer:
         for kind in _NOTICES:
             self.render_notice(NoticeView(kind, language, ((name, "every"),), now))
 
-    def _alert(self, view: AlertView, stories: Sequence[Story], hole: str, room: int) -> Rendered:
+    def _alert(self, view: AlertView, stories: Sequence[Story], hole: str, room: int) -> tuple[Rendered, int]:
         each = room // max(1, len(stories))
         context = {
             "entries": [
@@ -119,12 +129,14 @@ class Renderer:
             ],
             "preheader": clip(clean(view.entries[0].text[:WORDS_LIMIT]), _PREHEADER_LIMIT),
         }
-        return self._mail("alert", view, context, hole)
+        rendered = self._mail("alert", view, context, hole)
+        return rendered, _size(rendered)
 
-    def _digest(self, view: DigestView, told: Sequence[DigestEntry], room: int) -> Rendered:
-        manner = Manner(self._templates.locale(view.language), view.zone, view.frequency)
-        layout = _guarded(lambda: lay_out(told, self._pieces, manner, room))
-        headline, *further = map(self._pieces.headline, told[: 1 + _PREHEADER_HEADLINES])
+    def _digest(self, view: DigestView, told: Sequence[EntryPieces], room: int) -> tuple[Rendered, int]:
+        layout = _guarded(lambda: lay_out(told, room))
+        headline, *further = (each.headline for each in told[: 1 + _PREHEADER_HEADLINES])
+        # The frame is rendered by itself: what is between was tidied and measured when it was written.
+        marks = [secrets.token_urlsafe(32) for _ in range(2)]
         context = {
             "headline": clip(headline, _LEADING_LIMIT) if further else headline,
             "others": len(told) - 1,
@@ -132,11 +144,16 @@ class Renderer:
             "due_at": view.due_at,
             "zone": view.zone,
             "is_late": view.is_late,
-            **_joined(layout),
+            "contents": marks[0] if layout.lines else "",
+            "entries": marks[1],
             "unnamed": layout.unnamed,
-            "archive_url": f"{self._site.base_url}/archive",
+            "archive_url": f"{self._site.base_url}/archive" if self._site.archive is not Archive.OFF else "",
         }
-        return self._mail("digest", view, context, _hole_not_in(f"{context!r}{view.topics!r}{self._site!r}"))
+        frame = self._mail("digest", view, context, _hole_not_in(f"{layout.text}{layout.html}"))
+        text, html = frame.text, frame.html
+        for mark, in_text, in_html in zip(marks, layout.text, layout.html, strict=True):
+            text, html = text.replace(mark, in_text), html.replace(mark, in_html)
+        return replace(frame, text=text, html=html), _size(frame) + layout.size
 
     def _mail(
         self, kind: str, view: AlertView | DigestView, context: Mapping[str, Any], hole: str
@@ -190,20 +207,11 @@ def _require_link(rendered: Rendered, kind: str, name: str, url: str) -> None:
             raise ConfigError(f"The template mail/{kind}/{part} must show {{{{ {name} }}}}, as it is.")
 
 
-def _within_limit(fill: Callable[[int], Rendered]) -> Rendered:
-    """Gives what `fill` makes with the room that it is given for stories: less of it when all is too long."""
-    rendered = fill(_STORIES_BUDGET)
-    excess = _size(rendered) - _PARTS_LIMIT
-    return fill(max(_LEAST_BUDGET, _STORIES_BUDGET - excess)) if excess > 0 else rendered
-
-
-def _joined(layout: Layout) -> dict[str, Any]:
-    return {
-        "contents_html": Markup("".join(piece.html for piece in layout.lines)),  # noqa: S704 - templates wrote it
-        "contents_text": "".join(piece.text for piece in layout.lines),
-        "entries_html": Markup("".join(piece.html for piece in layout.tellings)),  # noqa: S704 - so is this
-        "entries_text": "\n* * *\n\n".join(piece.text for piece in layout.tellings),
-    }
+def _within_limit(fill: Callable[[int], tuple[Rendered, int]]) -> Rendered:
+    """Gives what `fill` makes of the room that it is given for stories: less of it when all is too long."""
+    rendered, size = fill(_STORIES_BUDGET)
+    excess = size - _PARTS_LIMIT
+    return fill(max(_LEAST_BUDGET, _STORIES_BUDGET - excess))[0] if excess > 0 else rendered
 
 
 def _hole_not_in(context: str) -> str:

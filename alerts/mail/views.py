@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class NoticeView:
     expires_at: datetime
 
 
+class Archive(StrEnum):
+    """Whether everybody can read what was mailed."""
+
+    OFF = "off"
+    UNLISTED = "unlisted"  # whoever has the address can; search engines are asked to pass it over
+    INDEXED = "indexed"
+
+
 @dataclass(frozen=True, slots=True)
 class SiteView:
     """Who sends; `base_url` has no slash at its end."""
@@ -75,6 +84,7 @@ class SiteView:
     sender: str
     contact: str
     postal_address: str
+    archive: Archive = Archive.UNLISTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ _LINE_ENDS = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile("[ \t\n\r\x0b\x0c\x85\u2028\u2029]+")
 
 _ENCODED_WIDTH = 76
-_NOT_LITERAL = re.compile(rb"[^ -<>-~\n]+| (?=\n|\Z)")
+_NOT_LITERAL = re.compile(rb"[^ -~\n]+| (?=\n|\Z)")
 # As much of a line as leaves a column for the soft break, and does not end within a "=XX".
 _ENCODED_PIECE = re.compile(rb".{1,75}(?<!=)(?<!=.)")
 
@@ -72,7 +72,9 @@ def quoted_printable(text: str) -> bytes:
 
     Python's own encoder lets a line grow to 78 when it ends with a space.
     """
-    encoded = _NOT_LITERAL.sub(lambda run: b"=" + run[0].hex("=").upper().encode("ascii"), text.encode())
+    encoded = _NOT_LITERAL.sub(
+        lambda run: b"=" + run[0].hex("=").upper().encode("ascii"), text.encode().replace(b"=", b"=3D")
+    )
     return b"\r\n".join(
         line if len(line) <= _ENCODED_WIDTH else b"=\r\n".join(_ENCODED_PIECE.findall(line))
         for line in encoded.split(b"\n")

@@ -32,6 +32,7 @@ from alerts.web.deeds import stop_what_brought
 from alerts.web.forms import Fields, OneClick, read_choice
 from alerts.web.guard import Guard, headers
 from alerts.web.linked import AddressPage, Linked, ReaderPage
+from alerts.web.mailed import Mailed
 from alerts.web.pages import Pages
 from alerts.web.websub import Callbacks
 
@@ -63,10 +64,11 @@ def create(
     app.add_api_route("/readyz", routes.readyz, methods=_READING)
     app.add_api_route("/u/{token}", routes.reader, methods=_READING)
     app.add_api_route("/u/{token}", routes.change_reader, methods=["POST"])
-    # Behind all routes below /u/: whatever stands there, a mail program's one click is answered.
-    app.add_api_route("/u/{rest:path}", routes.no_reader, methods=[*_READING, "POST"])
     app.add_api_route("/n/{token}", routes.noticed, methods=_READING)
     app.add_api_route("/n/{token}", routes.change_noticed, methods=["POST"])
+    Mailed(database, keys, pages, site.archive).add_to(app)
+    # Behind all routes below /u/: whatever stands there, a mail program's one click is answered.
+    app.add_api_route("/u/{rest:path}", routes.no_reader, methods=[*_READING, "POST"])
     app.add_api_route(CALLBACK + "{path}", callbacks.hear, methods=["GET"])
     app.add_api_route(CALLBACK + "{path}", callbacks.take, methods=["POST"])
     app.add_exception_handler(HTTPException, routes.refused)

@@ -36,6 +36,8 @@ def headers(style_source: str) -> Mapping[str, str]:
 class Guard:
     """The middleware around all routes; `failed` gives the answer to what no route foresaw.
 
+    A header that a route sets itself stands in place of that of `headers`.
+
     Routes under a prefix in `limits_itself` read a body piece by piece, and stop where they will.
     """
 
@@ -59,7 +61,9 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                own = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    own.setdefault(name, value)
             await send(message)
 
         try:

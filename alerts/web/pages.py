@@ -15,12 +15,17 @@ from markupsafe import Markup
 
 from alerts.audience.address_changes import EndView
 from alerts.audience.farewells import WORDS_LIMIT, Reason
+from alerts.dispatch.archive import ArchivedEntry, ArchivedTopic, ArchivePage
 from alerts.errors import ConfigError
-from alerts.mail.render import SiteView, contact_url
+from alerts.mail.kept import Kept
+from alerts.mail.shown import ShownEntry, contact_url, shown
+from alerts.mail.story import Story, cut, read_story
 from alerts.mail.templates import Templates
+from alerts.mail.views import Archive, EntryView, SiteView
 from alerts.models import Frequency
 from alerts.web import zones
 from alerts.web.deeds import LONGEST_PAUSE, Done
+from alerts.web.languages import negotiated
 from alerts.web.reader import ReaderView
 
 _NAMES = (
@@ -32,9 +37,16 @@ _NAMES = (
     "over.html",
     "gone.html",
     "failed.html",
+    "forgotten.html",
+    "archive.html",
+    "archive-topic.html",
     "style.css",
 )
 _WEEK = 7  # days
+# Of an entry in the archive: characters that are read, and bytes, as in a mail, that are shown.
+_STORY_INPUT = 20_000
+_STORY_LIMIT = 8_000
+_KEPT_STORIES = 8_000_000
 
 
 class Pages:
@@ -45,12 +57,15 @@ class Pages:
         self._site = site
         self._templates = Templates(folders, "web", _NAMES)
         self._zones_by_locale: dict[Locale, Markup] = {}
+        self._stories = Kept[tuple[str, str], Story](_KEPT_STORIES)
+        self._is_indexed = site.archive is Archive.INDEXED
         english = self._templates.locale("en")
         try:
             self._style = self._templates.of(english)["style.css"].render()
             self.gone = self._render("gone.html", english)
             self.failed = self._render("failed.html", english)
             self.over = self._render("over.html", english)
+            self.forgotten = self._render("forgotten.html", english)
         except TemplateError as error:
             raise ConfigError(f"A page template failed: {type(error).__name__}: {error}") from error
 
@@ -102,6 +117,41 @@ class Pages:
             text = self._render("zones.html", locale, regions=zones.by_region(locale))
             self._zones_by_locale[locale] = Markup(text)  # noqa: S704 - made by a template, which escapes
         return self._zones_by_locale[locale]
+
+    def archive(self, topics: Sequence[ArchivedTopic], accepted: str) -> str:
+        """Gives the list of topics whose alerts can be read."""
+        locale = negotiated(accepted, self._templates.locale)
+        return self._render("archive.html", locale, topics=topics, is_indexed=self._is_indexed)
+
+    def archive_of(self, page: ArchivePage, accepted: str) -> str:
+        """Gives what was mailed about a topic."""
+        locale = negotiated(accepted, self._templates.locale)
+        alerts = [(alert.released_at, [*map(self._archived, alert.entries)]) for alert in page.alerts]
+        return self._render(
+            "archive-topic.html",
+            locale,
+            topic=page.topic,
+            alerts=alerts,
+            before=page.before,
+            is_indexed=self._is_indexed,
+        )
+
+    def _archived(self, entry: ArchivedEntry) -> dict[str, Any]:
+        return {
+            "sent": self._text(entry.sent),
+            "now": self._text(entry.now),
+            "changes": entry.changes,
+            "withdrawn_at": entry.withdrawn_at,
+        }
+
+    def _text(self, entry: EntryView | None) -> ShownEntry | None:
+        if entry is None:
+            return None
+        html, text = entry.html, entry.text
+        story = self._stories.get(
+            (html, text), 3 * (len(html) + len(text)), lambda: read_story(html, text, _STORY_INPUT)
+        )
+        return shown(entry, cut(story, _STORY_LIMIT), entry.published_at)
 
     def _render(self, name: str, locale: Locale, **values: Any) -> str:
         return self._templates.of(locale)[name].render(

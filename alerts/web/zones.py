@@ -50,7 +50,7 @@ def _listed() -> frozenset[str]:
     # One line a place: country, position, name, and at times a remark; see the file's own head.
     text = resources.files("tzdata").joinpath("zoneinfo/zone.tab").read_text("utf-8")
     names = {line.split("\t")[2] for line in text.splitlines() if not line.startswith("#")}
-    return frozenset(names & _known())
+    return frozenset(names & _known() | {UTC})
 
 
 @cache

@@ -15,7 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.errors import ConfigError, Refused
-from alerts.mail.compose import Headers, Prepared, compose, eml, fillings, pack, prepare, unpack
+from alerts.mail.compose import (
+    Headers,
+    Pinned,
+    Prepared,
+    compose,
+    eml,
+    fillings,
+    html_part,
+    pack,
+    prepare,
+    unpack,
+)
 from alerts.mail.render import Rendered
 from alerts.mail.words import clean, clean_lines
 from hostile import hostile
@@ -241,6 +252,12 @@ def test_a_base_url_may_be_local_or_long(base_url: str) -> None:
     wire = mail(headers=headers)
     assert f"List-Unsubscribe: <{base_url}/u/{TOKEN}>\r\n".encode() in wire
     assert max(map(len, wire.split(b"\r\n"))) <= 998
+
+
+@given(contents, tokens)
+def test_the_html_of_a_prepared_mail_can_be_read_again(html: str, token: str) -> None:
+    prepared = replace(prepare(Rendered("x", HOLE, html, HOLE), HEADERS), signatures=(Pinned(b"x", b"y"),))
+    assert html_part(unpack(pack(prepared)), token) == clean_lines(html).replace(HOLE, token)
 
 
 segments = st.binary(max_size=40)

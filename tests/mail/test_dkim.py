@@ -124,6 +124,14 @@ def pem(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ec.EllipticCurvePri
     )
 
 
+def test_a_notice_is_signed_as_every_mail_is() -> None:
+    of = signable(headers=replace(HEADERS, list_id="", list_name=""))
+    message = mail(of)
+    assert dkimpy_holds(message) == [True, True]
+    added = b"List-Unsubscribe: <https://evil.example/>\r\n" + message
+    assert dkimpy_holds(added) == [False, False]
+
+
 @settings(max_examples=40, deadline=None)
 @given(hostile, contents, contents, addresses, tokens)
 def test_whatever_a_feed_says_dkimpy_verifies_both_signatures(

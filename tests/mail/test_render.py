@@ -43,7 +43,7 @@ HEADERS = Headers(
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "mail.md"
 TEMPLATE_NAMES = (
     *("site", "contact_url", "entries", "topics", "more_topics", "frequency", "language", "direction"),
-    *("preheader", "subject", "manage_url"),
+    *("preheader", "subject", "manage_url", "browser_url"),
 )
 
 names = hostile
@@ -161,6 +161,23 @@ def test_an_update_says_every_update_and_no_kicker() -> None:
     for part in (rendered.text, rendered.html):
         assert "every update" in part.replace("\n", " ")
         assert "key event" not in part.lower()
+
+
+@pytest.mark.parametrize(
+    ("frequency", "choice"),
+    [
+        ("flash", "key events only"),
+        ("every", "every update"),
+        ("hourly", "an hourly digest"),
+        ("daily", "a daily digest"),
+        ("weekly", "a weekly digest"),
+    ],
+)
+def test_a_mail_says_which_choice_brought_it(frequency: str, choice: str) -> None:
+    rendered = of(ENTRY, frequency=frequency)
+    for part in (rendered.text, rendered.html):
+        why = f"You get this because you follow The flood and Harbour at Riverton Live: {choice}."
+        assert why in part.replace("\n", " ")
 
 
 def test_what_is_not_there_leaves_no_trace() -> None:
@@ -361,6 +378,7 @@ def test_a_site_may_bring_words(tmp_path: Path) -> None:
         ("{{ manage_url }} {{ 1 / 0 }}", "ZeroDivisionError"),
         ("no link", "must show {{ manage_url }}"),
         ("{{ manage_url|upper }}", "must show {{ manage_url }}"),
+        ("{{ browser_url }}", "must show {{ manage_url }}"),
     ],
 )
 def test_a_template_that_fails_is_told_to_the_operator(tmp_path: Path, source: str, message: str) -> None:

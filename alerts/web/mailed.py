@@ -1,0 +1,75 @@
+"""What was mailed, as pages: a reader's own mail in their browser, and the archive of each topic for everybody."""
+
+import re
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from alerts.audience import tokens
+from alerts.audience.tokens import Keys, Purpose
+from alerts.db import Database
+from alerts.dispatch import archive
+from alerts.mail.compose import html_part
+from alerts.mail.views import Archive
+from alerts.web.pages import Pages
+
+_READING = ["GET", "HEAD"]
+_NOT_FOUND = 404
+_NUMBER = re.compile("[1-9][0-9]{0,17}")  # as large as a row's id can be
+# A mail's styles stand in its HTML. Nothing is loaded, sent or run, and a link opens as on any page.
+_AS_SENT = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+        "frame-ancestors 'none'; sandbox allow-popups allow-popups-to-escape-sandbox"
+    )
+}
+_PUBLIC = {"Cache-Control": "public, max-age=60", "Vary": "Accept-Language"}
+_INDEXED = {"X-Robots-Tag": "all"}
+
+
+class Mailed:
+    """The pages of what was mailed; none of them changes anything."""
+
+    def __init__(self, database: Database, keys: Keys, pages: Pages, kind: Archive) -> None:
+        self._database = database
+        self._keys = keys
+        self._pages = pages
+        self._headers: Mapping[str, str] = _PUBLIC | (_INDEXED if kind is Archive.INDEXED else {})
+        self._has_archive = kind is not Archive.OFF
+
+    def add_to(self, app: FastAPI) -> None:
+        """Adds the routes."""
+        app.add_api_route("/u/{token}/mail", self.as_sent, methods=_READING)
+        if self._has_archive:
+            app.add_api_route("/archive", self.archive, methods=_READING)
+            app.add_api_route("/archive/{slug}", self.of_topic, methods=_READING)
+
+    async def as_sent(self, token: str) -> Response:
+        """Shows the mail that the link stands in, as it was sent."""
+        claim = tokens.read(self._keys, token)
+        is_in_a_mail = claim is not None and claim.purpose is Purpose.MANAGE
+        sent = await self._database.run(archive.as_sent, claim) if claim and is_in_a_mail else None
+        if sent is None:
+            return HTMLResponse(self._pages.forgotten, _NOT_FOUND)
+        return HTMLResponse(html_part(sent, token), headers=_AS_SENT)
+
+    async def archive(self, request: Request) -> Response:
+        """Shows of which topics there is an archive."""
+        topics = await self._database.run(archive.topics)
+        return HTMLResponse(self._pages.archive(topics, _languages(request)), headers=self._headers)
+
+    async def of_topic(self, slug: str, request: Request) -> Response:
+        """Shows what was mailed about a topic, the newest first."""
+        before = request.query_params.get("before")
+        if before is not None and not _NUMBER.fullmatch(before):
+            raise HTTPException(_NOT_FOUND)
+        page = await self._database.run(archive.page, slug, int(before) if before else None)
+        if page is None:
+            raise HTTPException(_NOT_FOUND)
+        return HTMLResponse(self._pages.archive_of(page, _languages(request)), headers=self._headers)
+
+
+def _languages(request: Request) -> str:
+    return request.headers.get("Accept-Language", "")
