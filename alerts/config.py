@@ -176,6 +176,8 @@ class WebConfig(Section):
     """Listen on this port; 0 takes a free one."""
     archive: Archive = Archive.UNLISTED
     """Let everybody read what was mailed, at /archive: "indexed", "unlisted" (search engines are asked not to show it) or "off"."""
+    proxies: tuple[Network, ...] = ()
+    """Networks of your own proxies: only their word counts about who asks (X-Forwarded-For)."""
 
 
 class PollingConfig(Section):

@@ -10,10 +10,10 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from enum import StrEnum
 from typing import Any
 
 import psycopg
@@ -27,6 +27,7 @@ from apscheduler.events import (
 )
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import Session
+from starlette.types import ASGIApp
 
 from alerts import __version__, config, db, logs, loops
 from alerts.audience.tokens import Keys
@@ -38,6 +39,8 @@ from alerts.dispatch.compose import Composer, ReturnPath
 from alerts.dispatch.deliver import Deliverer, Settings
 from alerts.dispatch.gates import Limits
 from alerts.dispatch.journal import Journals
+from alerts.dispatch.letters import Letters
+from alerts.dispatch.notifier import Notifier
 from alerts.dispatch.rates import Rate
 from alerts.errors import ConfigError
 from alerts.feeds.fetch import Fetcher
@@ -60,17 +63,32 @@ _LAST_TICKS_SECONDS = 2
 _LAST_POLLS_SECONDS = 2  # at a stop: whoever runs us may kill what takes ten
 
 
-def run(config: Config) -> None:
+class Role(StrEnum):
+    """A part of the daemon that can run by itself."""
+
+    WEB = "web"  # the pages
+    SEND = "send"  # alerts and notices
+    POLL = "poll"  # the feeds, and their hubs
+
+
+ALL = frozenset(Role)
+
+
+def run(config: Config, roles: Collection[Role] = ALL) -> None:
     """Runs the daemon until SIGTERM or SIGINT; a second signal ends it at once."""
     logs.configure(is_json=not sys.stderr.isatty())
-    loops.run(_run_until_signal(config))
+    loops.run(_run_until_signal(config, roles))
 
 
-async def serve(settings: Config, stop: asyncio.Event) -> None:
-    """Runs the daemon in this event loop until `stop` is set, then finishes what is in hand."""
+async def serve(settings: Config, stop: asyncio.Event, roles: Collection[Role] = ALL) -> None:
+    """Runs the daemon in this event loop until `stop` is set, then finishes what is in hand.
+
+    Raises ConfigError for parts that cannot run by themselves here.
+    """
     database = Database(settings.database.url.get_secret_value(), threads=settings.database.threads)
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
+        _refuse_roles(settings, database, roles)
         with db.only_process(database):
             db.prepare(database)
             keys = config.keys(settings)
@@ -78,13 +96,22 @@ async def serve(settings: Config, stop: asyncio.Event) -> None:
                 check_secret(session, keys)
                 if database.is_sqlite:
                     declare(session, settings, db.clock(session))
-            with Journals(settings.state_dir / "journal", worker) as journals:
-                await _serve(settings, database, keys, journals, stop)
+            await _Daemon(settings, database, keys, worker, frozenset(roles)).serve(stop)
     finally:
         database.close()
 
 
-async def _run_until_signal(settings: Config) -> None:
+def _refuse_roles(settings: Config, database: Database, roles: Collection[Role]) -> None:
+    if Role.WEB in roles and not settings.web.enabled and roles != ALL:
+        raise ConfigError("web.enabled is false: there are no pages to serve.")
+    if database.is_sqlite and roles != ALL:
+        raise ConfigError(
+            "SQLite serves one process, which does everything: run without --only, or move to PostgreSQL "
+            "with `alerts db move`."
+        )
+
+
+async def _run_until_signal(settings: Config, roles: Collection[Role]) -> None:
     stop = asyncio.Event()
 
     def ask() -> None:
@@ -95,47 +122,96 @@ async def _run_until_signal(settings: Config) -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, ask)
-    await serve(settings, stop)
+    await serve(settings, stop, roles)
 
 
-async def _serve(
-    settings: Config, database: Database, keys: Keys, journals: Journals, stop: asyncio.Event
-) -> None:
-    site = site_view(settings)
-    folders = [settings.site.templates] if settings.site.templates else []
-    transports = _transports(settings)
-    renderer = Renderer(site, folders)
-    await asyncio.to_thread(_warm_up, renderer, settings.site.language)
-    return_path = ReturnPath(settings.site.bounce or settings.site.sender, settings.site.bounce_tag, keys)
-    composer = Composer(database, renderer, site, keys, return_path, config.signers(settings))
-    deliverer = Deliverer(database, transports, composer, journals, _sending(settings, keys, journals.worker))
-    loop = asyncio.get_running_loop()
-    database.on_wake(lambda: loop.call_soon_threadsafe(deliverer.wake))
-    scheduler = AsyncIOScheduler(timezone="UTC")
-    async with (
-        fetcher(settings.polling) as fetches,
-        readers(settings.polling) as reads,
-        _polling(scheduler, _poller(settings, database, fetches, reads)) as poll_now,
-        _pages(settings, database, keys, site, folders, Callbacks(database, poll_now, _utc_now)),
-        _subscribing(scheduler, settings, Hubs(database, fetches, site.base_url, _utc_now)),
-        _ticking(scheduler, database),
-        asyncio.TaskGroup() as tasks,
-    ):
-        listening = tasks.create_task(_listen(database, deliverer))
-        delivering = tasks.create_task(deliverer.run(stop))
-        log.info("daemon_ready", version=__version__, worker=journals.worker)
-        await stop.wait()
-        deliverer.wake()
-        await delivering
-        listening.cancel()
-        await transports.close()
-    log.info("daemon_stopped")
+class _Daemon:
+    """The parts of one process, as far as its roles ask for them."""
+
+    def __init__(
+        self, settings: Config, database: Database, keys: Keys, worker: str, roles: frozenset[Role]
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._keys = keys
+        self._worker = worker
+        self._roles = roles
+        self._site = site_view(settings)
+        self._folders = [settings.site.templates] if settings.site.templates else []
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Runs until `stop` is set."""
+        async with (
+            self._polling() as poll_now,
+            self._pages(poll_now),
+            self._sending(stop),
+            _ticking(self._scheduler),
+        ):
+            log.info("daemon_ready", version=__version__, worker=self._worker, roles=sorted(self._roles))
+            await stop.wait()
+        log.info("daemon_stopped")
+
+    @asynccontextmanager
+    async def _polling(self) -> AsyncIterator[Callable[[], object]]:
+        """Polls, and gives a function that has what is due looked for at once, wherever that is done."""
+        if Role.POLL not in self._roles:
+            yield lambda: None  # whoever polls looks four times a second
+            return
+        settings, database, scheduler = self._settings, self._database, self._scheduler
+        async with fetcher(settings.polling) as fetches, readers(settings.polling) as reads:
+            hubs = Hubs(database, fetches, self._site.base_url, _utc_now)
+            poller = _poller(settings, database, fetches, reads)
+            async with _polling(scheduler, poller) as poll_now, _subscribing(scheduler, settings, hubs):
+                yield poll_now
+
+    @asynccontextmanager
+    async def _pages(self, poll_now: Callable[[], object]) -> AsyncIterator[None]:
+        if Role.WEB not in self._roles or not self._settings.web.enabled:
+            yield
+            return
+        callbacks = Callbacks(self._database, poll_now, _utc_now)
+        app = create(self._database, self._keys, self._site, self._folders, __version__, callbacks)
+        async with _listening(app, self._settings):
+            yield
+
+    @asynccontextmanager
+    async def _sending(self, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Sends from the start to `stop`; at the end of the block the mails on the wire are settled."""
+        if Role.SEND not in self._roles:
+            yield
+            return
+        settings, database, keys = self._settings, self._database, self._keys
+        self._scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
+        transports = _transports(settings)
+        renderer = Renderer(self._site, self._folders)
+        await asyncio.to_thread(_warm_up, renderer, settings.site.language)
+        signers = config.signers(settings)
+        with Journals(settings.state_dir / "journal", self._worker) as journals:
+            terms = _sending(settings, keys, journals.worker)
+            composer = Composer(database, renderer, self._site, keys, signers)
+            deliverer = Deliverer(database, transports, composer, journals, terms)
+            notifier = Notifier(database, transports, Letters(renderer, self._site, keys, signers), terms)
+
+            def wake() -> None:
+                deliverer.wake()
+                notifier.wake()
+
+            loop = asyncio.get_running_loop()
+            database.on_wake(lambda: loop.call_soon_threadsafe(wake))
+            async with asyncio.TaskGroup() as tasks:
+                listening = tasks.create_task(_listen(database, wake))
+                working = [tasks.create_task(each.run(stop)) for each in (deliverer, notifier)]
+                yield
+                wake()
+                await asyncio.gather(*working)
+                listening.cancel()
+                await transports.close()
 
 
 @asynccontextmanager
-async def _ticking(scheduler: AsyncIOScheduler, database: Database) -> AsyncIterator[None]:
+async def _ticking(scheduler: AsyncIOScheduler) -> AsyncIterator[None]:
     """Runs the scheduler, whose jobs ask often what is due; a tick that comes late is not made up for."""
-    scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
     none_under_way = _none_under_way(scheduler)
     scheduler.start()
     try:
@@ -203,19 +279,8 @@ def _release_due(session: Session) -> int:
 
 
 @asynccontextmanager
-async def _pages(
-    settings: Config,
-    database: Database,
-    keys: Keys,
-    site: SiteView,
-    folders: list[Path],
-    callbacks: Callbacks,
-) -> AsyncIterator[None]:
-    if not settings.web.enabled:
-        yield
-        return
-    app = create(database, keys, site, folders, __version__, callbacks)
-    server = WebServer(app, settings.web.host, settings.web.port)
+async def _listening(app: ASGIApp, settings: Config) -> AsyncIterator[None]:
+    server = WebServer(app, settings.web.host, settings.web.port, settings.web.proxies)
     await server.start()
     log.info("pages_served", host=settings.web.host, port=server.port)
     try:
@@ -224,8 +289,8 @@ async def _pages(
         await server.stop()
 
 
-async def _listen(database: Database, deliverer: Deliverer) -> None:
-    """Wakes the deliverer when another process announces work; a poll stands behind it."""
+async def _listen(database: Database, wake: Callable[[], object]) -> None:
+    """Wakes the senders when another process announces work; a poll stands behind it."""
     if database.is_sqlite:
         return
     address = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -236,7 +301,7 @@ async def _listen(database: Database, deliverer: Deliverer) -> None:
             ) as connection:
                 await connection.execute(f"LISTEN {db.WAKE_CHANNEL}")
                 async for _ in connection.notifies():
-                    deliverer.wake()
+                    wake()
         except psycopg.OperationalError:
             log.warning("listen_interrupted")
             await asyncio.sleep(1)

@@ -402,18 +402,20 @@ class Wording(SQLModel, table=True):
 
 
 class SignUp(SQLModel, table=True):
-    """What a visitor asked for and has not confirmed: it is nobody's until the link in a mail to them is used."""
+    """What a visitor asked for: it is nobody's until the link in a mail to them is used."""
 
     __tablename__ = "sign_up"
 
     id: int | None = Field(default=None, primary_key=True, sa_type=Id)
-    address: str
-    address_key: str = Field(index=True)
+    # Null once it is confirmed; the row then only knows whose it became, for who uses the link again.
+    address: str | None = None
+    address_key: str | None = Field(default=None, unique=True)
+    subscriber_id: int | None = Field(default=None, sa_type=Id)
     language: str
     zone: str
     choices: dict[str, str] = Field(default_factory=dict, sa_type=JSON)  # {topic's slug: frequency}
     wording: str
-    source: str  # the page, or whatever sent the visitor there
+    source: str  # the page, and what sent the visitor there
     asked_at: datetime
     expires_at: datetime = Field(index=True)
 
@@ -445,9 +447,12 @@ class Notice(SQLModel, table=True):
     language: str
     state: str = Field(default=NoticeState.WAITING)
     reason: str = ""
-    key_id: int  # of the token in it: another try is byte-identical
+    key_id: int  # of the token in it
+    # As it was first sent, without what is the reader's own: another try is byte-identical. Null once it is settled.
+    segments: bytes | None = Field(default=None, sa_type=LargeBinary)
     transport: str = ""
-    attempts: int = 0
+    attempts: int = 0  # how often it was claimed
+    doubts: int = 0
     code: int = 0
     worker: str = ""
     due_at: (
@@ -487,6 +492,14 @@ class Farewell(SQLModel, table=True):
     reason: str
     words: str = ""
     at: datetime
+
+
+class Tally(SQLModel, table=True):
+    """How often something was asked for within one hour; `scope` is a hash, and names no network or domain."""
+
+    scope: str = Field(primary_key=True)
+    hour: datetime = Field(primary_key=True, index=True)
+    count: int
 
 
 class Suppression(SQLModel, table=True):

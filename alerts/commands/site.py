@@ -1,7 +1,7 @@
 """alerts run, demo, inbox, status and db: the site as a whole."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,11 +10,18 @@ from alerts.commands.context import AsJson, Front, front, say, say_json, say_tab
 database = typer.Typer(no_args_is_help=True, help="The database: its schema, and the move to PostgreSQL.")
 
 
-def run(context: typer.Context) -> None:
+def run(
+    context: typer.Context,
+    only: Annotated[
+        list[Literal["web", "send", "poll"]] | None,
+        typer.Option(help="Do this part alone, on PostgreSQL; may be repeated."),
+    ] = None,
+) -> None:
     """Run the daemon: poll, announce, send, and serve the pages, until SIGTERM."""
     from alerts import daemon
 
-    daemon.run(front(context).config())
+    roles = frozenset(daemon.Role(each) for each in only) if only else daemon.ALL
+    daemon.run(front(context).config(), roles)
 
 
 def demo(

@@ -109,7 +109,8 @@ class Errand:
         """Judges an outcome, writes a reply into the journal, and passes the receipt on; see `Mail`."""
         match outcome:
             case Replied():
-                receipt = _judged(self._opening, outcome)
+                opening = self._opening
+                receipt = judged(opening.subscriber_id, opening.address, opening.transport, outcome)
                 try:
                     self._chunk.journal.receive(receipt)
                 except OSError:  # a full disk: the ledger may know it yet, and no other mail begins meanwhile
@@ -134,19 +135,20 @@ def unsendable(opening: Opening) -> Receipt:
     return Receipt(opening.subscriber_id, Settled.REFUSED, reason, 0, "", domain_of(opening.address))
 
 
-def _judged(opening: Opening, replied: Replied) -> Receipt:
+def judged(subscriber_id: int, address: str, transport: str, replied: Replied) -> Receipt:
+    """Gives the receipt that a server's reply to a reader's mail is."""
     judgement = judge(replied.code, replied.text, at_rcpt=replied.stage == "RCPT")
     verdict = judgement.verdict
     if replied.stage == "MAIL" and verdict in {Verdict.REFUSED, Verdict.DEAD}:
         verdict = Verdict.SENDER_FAULT  # no recipient was named yet: the word is about us
     is_accepted = verdict is Verdict.ACCEPTED
     return Receipt(
-        subscriber_id=opening.subscriber_id,
+        subscriber_id=subscriber_id,
         settled=_SETTLED[verdict],
         reason="" if is_accepted else f"{verdict}: {judgement.why}",
         code=replied.code,
-        reply="" if is_accepted else scrub(replied.text, opening.address),
+        reply="" if is_accepted else scrub(replied.text, address),
         # Before a recipient is named, a refusal is the transport's own.
-        domain="" if replied.stage == "MAIL" else domain_of(opening.address),
-        transport=opening.transport,
+        domain="" if replied.stage == "MAIL" else domain_of(address),
+        transport=transport,
     )

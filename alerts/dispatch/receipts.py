@@ -113,6 +113,14 @@ def fold(
     reach("fold.before_commit")
 
 
+def suppress_dead(
+    session: Session, receipts: Sequence[Receipt], keys: Keys, origin: str, now: datetime
+) -> None:
+    """Suppresses the readers whose address is dead by these receipts, where their destination is believed."""
+    if dead := _believed(session, receipts, now):
+        suppressions.suppress_many(session, keys.pepper, dead, cause="dead address", origin=origin, now=now)
+
+
 _LEASED = (
     sa.select(
         BATCH.c.last_id, BATCH.c.worker, BATCH.c.epoch, BATCH.c.tries, ALERT.c.in_doubt, ALERT.c.expires_at

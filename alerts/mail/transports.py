@@ -47,14 +47,17 @@ class Transport:
         self._riders_from = 0.0
         self._is_closed = False
 
-    def submit(self, mail: Mail) -> None:
-        """Takes a mail; its `settle` is called once, in this loop and perhaps at once, with what became of it."""
+    def submit(self, mail: Mail, *, first: bool = False) -> None:
+        """Takes a mail; its `settle` is called once, in this loop and perhaps at once, with what became of it.
+
+        One that is `first` passes all that wait.
+        """
         if self._is_closed:
             self.tell(mail, Unsent("the transport was closed"))
         elif not self._standing and self.down_for():
             self.tell(mail, Unsent("transport is down"))
         else:
-            self._waiting.append(mail)
+            self._waiting.appendleft(mail) if first else self._waiting.append(mail)
             self._put_to_work()
 
     def expect_mail(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -14,11 +14,16 @@ _DRAIN_SECONDS = 5
 
 
 class WebServer:
-    """Serves an application from `start` to `stop`; signals stay the daemon's, and requests are not logged."""
+    """Serves an application from `start` to `stop`; signals stay the daemon's, and requests are not logged.
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    `proxies` are the networks whose word counts about who asks (X-Forwarded-For, X-Forwarded-Proto): the client is
+    the last hop that is none of them.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
         self._app = app
         self._host = host
+        self._proxies = [*proxies]
         self._wanted_port = port
         self._running: tuple[_Server, asyncio.Task[None]] | None = None
         self.port = 0
@@ -38,7 +43,8 @@ class WebServer:
                 access_log=False,
                 log_config=None,
                 log_level="warning",
-                proxy_headers=False,
+                proxy_headers=bool(self._proxies),
+                forwarded_allow_ips=self._proxies,
                 server_header=False,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
             )

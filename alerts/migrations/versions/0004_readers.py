@@ -22,8 +22,10 @@ def upgrade() -> None:
     sa.Column('state', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('reason', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('key_id', sa.Integer(), nullable=False),
+    sa.Column('segments', sa.LargeBinary(), nullable=True),
     sa.Column('transport', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('doubts', sa.Integer(), nullable=False),
     sa.Column('code', sa.Integer(), nullable=False),
     sa.Column('worker', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('due_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
@@ -37,8 +39,9 @@ def upgrade() -> None:
 
     op.create_table('sign_up',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('address', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-    sa.Column('address_key', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('address', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('address_key', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('subscriber_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('language', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('zone', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('choices', sa.JSON(), nullable=False),
@@ -46,11 +49,20 @@ def upgrade() -> None:
     sa.Column('source', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('asked_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
     sa.Column('expires_at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_sign_up'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_sign_up')),
+    sa.UniqueConstraint('address_key', name=op.f('uq_sign_up_address_key'))
     )
     with op.batch_alter_table('sign_up', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_sign_up_address_key'), ['address_key'], unique=False)
         batch_op.create_index(batch_op.f('ix_sign_up_expires_at'), ['expires_at'], unique=False)
+
+    op.create_table('tally',
+    sa.Column('scope', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('hour', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+    sa.Column('count', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('scope', 'hour', name=op.f('pk_tally'))
+    )
+    with op.batch_alter_table('tally', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_tally_hour'), ['hour'], unique=False)
 
     op.create_table('wording',
     sa.Column('version', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
@@ -180,9 +192,12 @@ def downgrade() -> None:
 
     op.drop_table('address_change')
     op.drop_table('wording')
+    with op.batch_alter_table('tally', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_tally_hour'))
+
+    op.drop_table('tally')
     with op.batch_alter_table('sign_up', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_sign_up_expires_at'))
-        batch_op.drop_index(batch_op.f('ix_sign_up_address_key'))
 
     op.drop_table('sign_up')
     with op.batch_alter_table('notice', schema=None) as batch_op:
