@@ -13,7 +13,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 import psycopg
@@ -53,6 +52,7 @@ from alerts.mail.render import Renderer, SiteView
 from alerts.mail.smtp import Server
 from alerts.mail.transports import Transport, Transports
 from alerts.ops.secret import check_secret
+from alerts.roles import ALL, Role
 from alerts.web.app import create
 from alerts.web.server import WebServer
 from alerts.web.websub import Callbacks
@@ -61,17 +61,6 @@ log = structlog.get_logger()
 
 _LAST_TICKS_SECONDS = 2
 _LAST_POLLS_SECONDS = 2  # at a stop: whoever runs us may kill what takes ten
-
-
-class Role(StrEnum):
-    """A part of the daemon that can run by itself."""
-
-    WEB = "web"  # the pages
-    SEND = "send"  # alerts and notices
-    POLL = "poll"  # the feeds, and their hubs
-
-
-ALL = frozenset(Role)
 
 
 def run(config: Config, roles: Collection[Role] = ALL) -> None:

@@ -1,11 +1,12 @@
 """alerts run, demo, inbox, status and db: the site as a whole."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from alerts.commands.context import AsJson, Front, front, say, say_json, say_table
+from alerts.roles import ALL, Role
 
 database = typer.Typer(no_args_is_help=True, help="The database: its schema, and the move to PostgreSQL.")
 
@@ -13,15 +14,14 @@ database = typer.Typer(no_args_is_help=True, help="The database: its schema, and
 def run(
     context: typer.Context,
     only: Annotated[
-        list[Literal["web", "send", "poll"]] | None,
-        typer.Option(help="Do this part alone, on PostgreSQL; may be repeated."),
+        list[Role] | None,
+        typer.Option(help="Do this part alone (web, send or poll), on PostgreSQL; may be repeated."),
     ] = None,
 ) -> None:
     """Run the daemon: poll, announce, send, and serve the pages, until SIGTERM."""
     from alerts import daemon
 
-    roles = frozenset(daemon.Role(each) for each in only) if only else daemon.ALL
-    daemon.run(front(context).config(), roles)
+    daemon.run(front(context).config(), frozenset(only) if only else ALL)
 
 
 def demo(
