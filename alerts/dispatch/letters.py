@@ -1,6 +1,7 @@
 """The bytes of a notice: rendered once, kept in its row, and stamped for the one reader they are for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from alerts.audience.tokens import Keys, Purpose, make, message_id
 from alerts.dispatch.compose import site_headers
@@ -8,8 +9,8 @@ from alerts.dispatch.notices import Claimed
 from alerts.mail import dkim
 from alerts.mail.compose import compose, fillings, pack, prepare, unpack
 from alerts.mail.dkim import Signer
-from alerts.mail.notice_standin import NoticeView, render_notice
-from alerts.mail.render import Renderer, SiteView
+from alerts.mail.render import Renderer
+from alerts.mail.views import NoticeView, SiteView
 from alerts.models import NoticeKind
 
 PURPOSES: Mapping[NoticeKind, Purpose] = {
@@ -35,8 +36,8 @@ class Letters:
     def write(self, claimed: Claimed) -> bytes:
         """Gives a notice's mail without what is the reader's own, as its row keeps it."""
         view = NoticeView(claimed.kind, claimed.language, claimed.topics, claimed.expires_at)
-        rendered = render_notice(self._site, view)
-        prepared = prepare(rendered, site_headers(self._site, claimed.made_at))
+        headers = replace(site_headers(self._site, claimed.made_at), list_id="")  # nobody's list
+        prepared = prepare(self._renderer.render_notice(view), headers)
         return pack(dkim.pin(prepared, self._signers, claimed.made_at))
 
     def seal(self, claimed: Claimed, segments: bytes) -> tuple[bytes, bytes]:

@@ -38,7 +38,7 @@ class Claimed:
     kind: NoticeKind
     address: str
     subject_id: int
-    topics: tuple[str, ...]  # titles
+    topics: tuple[tuple[str, str], ...]  # of a sign-up: title and frequency
     language: str
     key_id: int
     segments: bytes | None
@@ -172,15 +172,13 @@ def _claimed(session: Session, notice: Notice) -> Claimed:
     )
 
 
-def _topics(session: Session, notice: Notice) -> tuple[str, ...]:
-    """Gives the titles of the topics that a notice is about."""
-    if notice.kind != NoticeKind.CONFIRM:
-        return ()
-    wanted = session.get(SignUp, notice.subject_id)
+def _topics(session: Session, notice: Notice) -> tuple[tuple[str, str], ...]:
+    """Gives the topics that a sign-up is for, by title."""
+    wanted = session.get(SignUp, notice.subject_id) if notice.kind == NoticeKind.CONFIRM else None
     if wanted is None:
         return ()
-    slugs = [*wanted.choices]
-    return tuple(session.exec(select(Topic.title).where(col(Topic.slug).in_(slugs)).order_by(Topic.title)))
+    query = select(Topic.title, Topic.slug).where(col(Topic.slug).in_([*wanted.choices]))
+    return tuple((title, wanted.choices[slug]) for title, slug in session.exec(query.order_by(Topic.title)))
 
 
 def _ended(session: Session, notice: Notice, now: datetime) -> tuple[NoticeState, str] | None:

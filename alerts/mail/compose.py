@@ -30,9 +30,9 @@ from alerts.mail.headers import (
 from alerts.mail.render import Rendered
 from alerts.mail.words import clean_lines, quoted_printable
 
-_UNSIGNED, _SIGNED = b"\x01", b"\x02"
+_UNSIGNED, _SIGNED, _NOTICE = b"\x01", b"\x02", b"\x03"
 _LENGTH = struct.Struct(">I")
-_HEAD_SEGMENTS = 4
+_HEAD_SEGMENTS, _NOTICE_SEGMENTS = 4, 3
 _TOKEN_LENGTH = 43
 _TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{_TOKEN_LENGTH}}}")
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,3}")
@@ -157,30 +157,32 @@ def html_part(prepared: Prepared, token: str) -> str:
 def pack(prepared: Prepared) -> bytes:
     """Gives `prepared` as one value for a table: a version, then each segment after its length.
 
-    The version is 2 where signatures are pinned; their number and their segments then stand first.
+    The version is 2 where signatures are pinned, and 3 for a notice; their number and their segments then stand
+    first.
     """
-    assert len(prepared.head) == _HEAD_SEGMENTS, "notices are not stored"
     segments = [*prepared.head, *prepared.body]
-    if not prepared.signatures:
+    is_notice = len(prepared.head) == _NOTICE_SEGMENTS
+    if not prepared.signatures and not is_notice:
         return _UNSIGNED + _packed(segments)
     pinned = [part for each in prepared.signatures for part in (each.head, each.key)]
-    return _SIGNED + bytes([len(prepared.signatures)]) + _packed(pinned + segments)
+    version = _NOTICE if is_notice else _SIGNED
+    return version + bytes([len(prepared.signatures)]) + _packed(pinned + segments)
 
 
 def unpack(packed: bytes) -> Prepared:
     """Gives what `pack` was given; raises Refused for bytes that it did not write."""
-    pinned, segments = 0, list[bytes]()
-    if packed[:1] == _UNSIGNED:
+    version, pinned, segments = packed[:1], 0, list[bytes]()
+    if version == _UNSIGNED:
         segments = list(_segments(packed, 1))
-    elif packed[:1] == _SIGNED and any(packed[1:2]):
+    elif (version == _SIGNED and any(packed[1:2])) or (version == _NOTICE and len(packed) > 1):
         pinned, segments = 2 * packed[1], list(_segments(packed, 2))
-    if len(segments) - pinned <= _HEAD_SEGMENTS:
+    body = pinned + (_NOTICE_SEGMENTS if version == _NOTICE else _HEAD_SEGMENTS)
+    if len(segments) <= body:
         raise Refused(
             "This mail was prepared by another version of alerts: run that one, or render it again."
         )
-    first, second, third, fourth, *body = segments[pinned:]
     signatures = map(Pinned, segments[:pinned:2], segments[1:pinned:2])
-    return Prepared((first, second, third, fourth), tuple(body), tuple(signatures))
+    return Prepared(tuple(segments[pinned:body]), tuple(segments[body:]), tuple(signatures))
 
 
 def _head(subject: str, headers: Headers, boundary: str) -> tuple[bytes, ...]:
