@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -144,6 +144,18 @@ def insert_or_ignore(session: Session, table: sa.Table) -> Any:
     from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415 - one dialect at a time
 
     return sqlite_insert(table).on_conflict_do_nothing()
+
+
+def upsert(session: Session, table: sa.Table, changes: Mapping[str, Any]) -> Any:
+    """Gives an INSERT that makes these changes to the row whose key is taken, in the session's dialect."""
+    key = [*table.primary_key]
+    if _dialect(session) == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert  # noqa: PLC0415 - one dialect at a time
+
+        return postgres_insert(table).on_conflict_do_update(index_elements=key, set_=changes)
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415 - one dialect at a time
+
+    return sqlite_insert(table).on_conflict_do_update(index_elements=key, set_=changes)
 
 
 class among(sa.sql.functions.FunctionElement[bool]):  # noqa: N801 - it stands in statements, like sa.func's

@@ -72,13 +72,21 @@ class Signed:
 
 
 def add(
-    session: Session, pepper: bytes, address: Address, *, language: str = "en", by: str, now: datetime
+    session: Session,
+    pepper: bytes,
+    address: Address,
+    *,
+    language: str = "en",
+    zone: str = "UTC",
+    by: str,
+    now: datetime,
 ) -> int:
     """Signs an address up and gives the subscriber's id, the same one when it is known already.
 
-    An address that is suppressed stays so; one that left stays away until it follows something.
+    An address that is suppressed stays so; one that left stays away until it follows something. Language and zone
+    are those of a new reader; whoever is known keeps their own.
     """
-    return add_many(session, pepper, [address], language=language, by=by, now=now).ids[0]
+    return add_many(session, pepper, [address], language=language, zone=zone, by=by, now=now).ids[0]
 
 
 def add_many(
@@ -87,6 +95,7 @@ def add_many(
     addresses: Sequence[Address],
     *,
     language: str = "en",
+    zone: str = "UTC",
     by: str,
     now: datetime,
 ) -> Signed:
@@ -100,6 +109,7 @@ def add_many(
             "address": by_key[key],
             "address_key": key,
             "language": language,
+            "zone": zone,
             "state": SubscriberState.ACTIVE,
             "suppressed": causes.get(key, ""),
             "created_at": now,

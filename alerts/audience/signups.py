@@ -1,0 +1,252 @@
+"""From a visitor's wish to a reader who agreed: asked for on a page, confirmed by the link in one mail.
+
+Until then an address is nobody's. The same statements run whether it is known, new, suppressed, or has had
+enough mail for a day: who asks learns nothing of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import sqlalchemy as sa
+import structlog
+from sqlmodel import Session, col, select
+
+from alerts import db
+from alerts.audience import consents, notices, subscribers, suppressions, tally
+from alerts.audience.addresses import Address
+from alerts.audience.consents import Words
+from alerts.audience.tokens import Keys
+from alerts.models import Consent, Frequency, Notice, NoticeKind, SignUp, Subscriber, Topic, table_of
+
+log = structlog.get_logger()
+
+_SIGN_UP = table_of(SignUp)
+_BY = "reader"
+_NOTICES_KEPT = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyLimits:
+    """How many sign-ups, and requests for a link, an hour may bring."""
+
+    by_network: int = 60
+    by_domain: int = 1000
+    in_all: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a visitor asks for; `choices` are topics' slugs, each with its frequency."""
+
+    address: Address
+    language: str
+    zone: str
+    choices: Mapping[str, str]
+    words: Words
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTopic:
+    """A topic that a visitor chose."""
+
+    slug: str
+    title: str
+    frequency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A sign-up that waits to be confirmed; `version` changes with what was chosen."""
+
+    address: str
+    language: str
+    zone: str
+    topics: tuple[ChosenTopic, ...]
+    words: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Whose a sign-up became; `topics` are those that it was for."""
+
+    subscriber_id: int
+    topics: tuple[ChosenTopic, ...] = ()
+
+
+class NotConfirmed(StrEnum):
+    """Why a sign-up could not be confirmed."""
+
+    GONE = "gone"  # too old, or none of ours
+    CHANGED = "changed"  # other choices were asked for since the page was shown
+    SUPPRESSED = "suppressed"
+
+
+def is_within(
+    session: Session, keys: Keys, limits: HourlyLimits, network: str, address: Address, now: datetime
+) -> bool:
+    """Counts a request, and says whether the hour's limits allow it.
+
+    A network that has had enough takes nothing from the others: what it asks is not counted for the domain, and
+    what a domain may not have is not counted for the site.
+    """
+    scopes = {
+        f"network {network}": limits.by_network,
+        f"domain {address.key.rpartition('@')[2]}": limits.by_domain,
+        "all": limits.in_all,
+    }
+    for scope, limit in scopes.items():
+        if tally.count(session, keys.pepper, scope, now) > limit:
+            log.warning("sign_ups_limited", scope=scope.partition(" ")[0])
+            return False
+    return True
+
+
+def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timedelta, now: datetime) -> None:
+    """Keeps what a visitor asks for, and has whoever reads mail to the address asked whether it was they.
+
+    What was asked for before and not confirmed is replaced.
+    """
+    values = {
+        "address": wanted.address.address,
+        "address_key": wanted.address.key,
+        "language": wanted.language,
+        "zone": wanted.zone,
+        "choices": dict(wanted.choices),
+        "wording": consents.keep(session, wanted.words, now),
+        "source": wanted.source,
+        "asked_at": now,
+        "expires_at": now + lifetime,
+    }
+    connection = session.connection()
+    connection.execute(db.insert_or_ignore(session, _SIGN_UP), [values])
+    of_address = _SIGN_UP.c.address_key == wanted.address.key
+    connection.execute(sa.update(_SIGN_UP).where(of_address).values(values))
+    subject: int = connection.execute(sa.select(_SIGN_UP.c.id).where(of_address)).scalar_one()
+    notices.ask(
+        session,
+        keys,
+        NoticeKind.CONFIRM,
+        wanted.address,
+        subject,
+        language=wanted.language,
+        lifetime=lifetime,
+        now=now,
+    )
+
+
+def ask_for_link(
+    session: Session, keys: Keys, address: Address, language: str, lifetime: timedelta, now: datetime
+) -> None:
+    """Has a reader sent the link to their own page; an address that is no reader's gets nothing."""
+    query = select(Subscriber.id, Subscriber.language).where(Subscriber.address_key == address.key)
+    reader = session.exec(query).first()
+    if reader is None or reader[0] is None:
+        return
+    subject, own_language = reader
+    notices.ask(
+        session,
+        keys,
+        NoticeKind.LINK,
+        address,
+        subject,
+        language=own_language or language,
+        lifetime=lifetime,
+        now=now,
+    )
+
+
+def notice(session: Session, notice_id: int, kind: NoticeKind, now: datetime) -> int | None:
+    """Gives what a notice of this kind is about; None once its time is over."""
+    query = select(Notice.subject_id).where(
+        Notice.id == notice_id, Notice.kind == kind, col(Notice.expires_at) > now
+    )
+    return session.exec(query).first()
+
+
+def look(session: Session, notice_id: int, now: datetime) -> Pending | Confirmed | None:
+    """Gives how the sign-up stands that a notice is about; None when it is too old."""
+    wanted = _wanted(session, notice_id, now)
+    if wanted is None:
+        return None
+    if wanted.subscriber_id is not None:
+        return Confirmed(wanted.subscriber_id)
+    return Pending(
+        address=wanted.address or "",
+        language=wanted.language,
+        zone=wanted.zone,
+        topics=_chosen(session, wanted.choices),
+        words=consents.words_of(session, wanted.wording),
+        version=_version(wanted),
+    )
+
+
+def confirm(
+    session: Session, keys: Keys, notice_id: int, version: str, now: datetime
+) -> Confirmed | NotConfirmed:
+    """Makes the visitor a reader who follows what they chose, with the proof that they agreed.
+
+    `version` is of what they were shown. Done again, it changes nothing and says whose it is.
+    """
+    wanted = _wanted(session, notice_id, now, to_change=True)
+    if wanted is None:
+        return NotConfirmed.GONE
+    if wanted.subscriber_id is not None:
+        return Confirmed(wanted.subscriber_id)
+    if version != _version(wanted):
+        return NotConfirmed.CHANGED
+    assert wanted.address is not None, "it was not confirmed"
+    assert wanted.address_key is not None, "it was not confirmed"
+    if suppressions.is_suppressed(session, keys.pepper, wanted.address_key):
+        return NotConfirmed.SUPPRESSED
+    address = Address(wanted.address, wanted.address_key)
+    reader = subscribers.add(
+        session, keys.pepper, address, language=wanted.language, zone=wanted.zone, by=_BY, now=now
+    )
+    topics = _chosen(session, wanted.choices)
+    for each in topics:
+        subscribers.follow(session, reader, each.slug, Frequency(each.frequency), by=_BY, now=now)
+    consent = Consent(
+        subscriber_id=reader,
+        wording=wanted.wording,
+        source=wanted.source,
+        choices={each.slug: each.frequency for each in topics},
+        asked_at=wanted.asked_at,
+        confirmed_at=now,
+    )
+    consents.record(session, consent, _BY)
+    wanted.address = wanted.address_key = None
+    wanted.subscriber_id = reader
+    session.add(wanted)
+    return Confirmed(reader, topics)
+
+
+def sweep(session: Session, now: datetime) -> None:
+    """Forgets what was not confirmed in time, and notices that no limit asks for any more."""
+    session.connection().execute(sa.delete(_SIGN_UP).where(_SIGN_UP.c.expires_at <= now))
+    old = sa.delete(Notice).where(col(Notice.made_at) <= now - _NOTICES_KEPT, col(Notice.due_at).is_(None))
+    session.exec(old)
+    tally.sweep(session, now)
+
+
+def _wanted(session: Session, notice_id: int, now: datetime, *, to_change: bool = False) -> SignUp | None:
+    subject = notice(session, notice_id, NoticeKind.CONFIRM, now)
+    if subject is None:
+        return None
+    query = select(SignUp).where(SignUp.id == subject)
+    return session.exec(query.with_for_update() if to_change else query).first()
+
+
+def _version(wanted: SignUp) -> str:
+    return f"{wanted.asked_at.timestamp():.6f}"
+
+
+def _chosen(session: Session, choices: Mapping[str, str]) -> tuple[ChosenTopic, ...]:
+    """Gives the topics of these choices that are still there, by title."""
+    query = select(Topic.slug, Topic.title).where(col(Topic.slug).in_([*choices]))
+    return tuple(
+        ChosenTopic(slug, title, choices[slug]) for slug, title in session.exec(query.order_by(Topic.title))
+    )
