@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from sqlalchemy.engine import URL, make_url
 
 from alerts import settings
-from alerts.audience import tokens
+from alerts.audience import hints, tokens
+from alerts.errors import ConfigError
 from alerts.mail import dkim
 from alerts.mail.dkim import Signer
 from alerts.mail.headers import wire_address
@@ -45,6 +46,7 @@ from alerts.settings.values import (
     Timeout,
     WebAddress,
     WebAddressOrNone,
+    Zone,
 )
 
 _TAGGED_NAME = 64 - 1 - tokens.TAG_LENGTH  # RFC 5321, 4.5.3.1.1
@@ -180,6 +182,31 @@ class WebConfig(Section):
     """Networks of your own proxies: only their word counts about who asks (X-Forwarded-For)."""
 
 
+class SignupConfig(Section):
+    """The page on which readers sign up, and the one that sends them the link to their own."""
+
+    enabled: bool = True
+    """Serve them, the first at base_url itself."""
+    confirm_within: LongTime = timedelta(days=2)
+    """Forget a sign-up that is not confirmed within this time."""
+    link_works_for: LongTime = timedelta(days=1)
+    """The link to their own page that a reader asked for works for this long."""
+    zone: Zone = "UTC"
+    """The time zone of new readers whose browser does not say, by its IANA name."""
+    hourly_by_network: int = Field(default=60, ge=1, le=1_000_000)
+    """How often an hour one network may ask (of IPv4 a /24, of IPv6 a /64)."""
+    hourly_by_domain: int = Field(default=1000, ge=1, le=1_000_000)
+    """How often an hour may be asked for addresses of one domain."""
+    hourly_in_all: int = Field(default=5000, ge=1, le=1_000_000)
+    """How often an hour may be asked in all."""
+    refuse_roles: bool = True
+    """Take no addresses of offices, or of nobody, such as postmaster and noreply."""
+    refuse_disposable: bool = True
+    """Take no addresses of mailboxes that last for minutes ..."""
+    disposable_domains: File | None = None
+    """... at the domains in this file, one a line; a short list of ours when not given."""
+
+
 class PollingConfig(Section):
     """How feeds are fetched."""
 
@@ -282,6 +309,8 @@ class Config(Section):
     """How mail is worked off."""
     web: WebConfig = WebConfig()
     """The pages behind the links in mails."""
+    signup: SignupConfig = SignupConfig()
+    """The page on which readers sign up, and the one that sends them the link to their own."""
     polling: PollingConfig = PollingConfig()
     """How feeds are fetched."""
     feed: tuple[FeedConfig, ...] = ()
@@ -305,6 +334,19 @@ def keys(config: Config) -> tokens.Keys:
     """Gives what is derived from the site's secret; a SQLite site without one gets one made, once."""
     secret = config.secret.get_secret_value() or own_secret(config.state_dir / "secret.key")
     return tokens.derive(secret.encode(), [each.get_secret_value().encode() for each in config.old_secrets])
+
+
+def disposable(config: Config) -> frozenset[str]:
+    """Gives the domains whose addresses may not sign up; raises ConfigError when their file cannot be read."""
+    signup = config.signup
+    if not signup.refuse_disposable:
+        return frozenset()
+    if signup.disposable_domains is None:
+        return hints.DISPOSABLE
+    try:
+        return hints.domains_in(signup.disposable_domains.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"signup.disposable_domains cannot be read: {error}") from error
 
 
 def sender_domain(config: Config) -> str:

@@ -29,6 +29,8 @@ from sqlmodel import Session
 from starlette.types import ASGIApp
 
 from alerts import __version__, config, db, logs, loops
+from alerts.audience import signups
+from alerts.audience.signups import HourlyLimits
 from alerts.audience.tokens import Keys
 from alerts.config import Config, TransportConfig
 from alerts.db import Database
@@ -55,6 +57,8 @@ from alerts.ops.secret import check_secret
 from alerts.roles import ALL, Role
 from alerts.web.app import create
 from alerts.web.server import WebServer
+from alerts.web.signup import Terms
+from alerts.web.signup_form import Rules
 from alerts.web.websub import Callbacks
 
 log = structlog.get_logger()
@@ -160,7 +164,16 @@ class _Daemon:
             yield
             return
         callbacks = Callbacks(self._database, poll_now, _utc_now)
-        app = create(self._database, self._keys, self._site, self._folders, __version__, callbacks)
+        app = create(
+            self._database,
+            self._keys,
+            self._site,
+            self._folders,
+            __version__,
+            callbacks,
+            language=self._settings.site.language,
+            terms=sign_up_terms(self._settings),
+        )
         async with _listening(app, self._settings):
             yield
 
@@ -172,6 +185,7 @@ class _Daemon:
             return
         settings, database, keys = self._settings, self._database, self._keys
         self._scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
+        self._scheduler.add_job(_sweep, args=[database], seconds=60, **_often())
         transports = _transports(settings)
         renderer = Renderer(self._site, self._folders)
         await asyncio.to_thread(_warm_up, renderer, settings.site.language)
@@ -259,6 +273,14 @@ def _often() -> dict[str, Any]:
     return {"trigger": "interval", "coalesce": True, "max_instances": 1, "next_run_time": _utc_now()}
 
 
+async def _sweep(database: Database) -> None:
+    await database.run(_swept)
+
+
+def _swept(session: Session) -> None:
+    signups.sweep(session, db.clock(session))
+
+
 async def _release_held(database: Database) -> None:
     await database.run(_release_due)
 
@@ -315,6 +337,20 @@ def site_view(settings: Config) -> SiteView:
         contact=site.contact,
         postal_address=site.postal_address,
         archive=settings.web.archive,
+    )
+
+
+def sign_up_terms(settings: Config) -> Terms | None:
+    """Gives what is decided about signing up; None where nobody can."""
+    signup = settings.signup
+    if not signup.enabled:
+        return None
+    return Terms(
+        limits=HourlyLimits(signup.hourly_by_network, signup.hourly_by_domain, signup.hourly_in_all),
+        rules=Rules(takes_roles=not signup.refuse_roles, disposable=config.disposable(settings)),
+        confirm_within=signup.confirm_within,
+        link_works_for=signup.link_works_for,
+        zone=signup.zone,
     )
 
 

@@ -27,7 +27,7 @@ class Amount:
 
     typical: int
     busiest: int
-    busiest_day: date | None
+    busiest_day: datetime | None  # its beginning (UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ _Counts = Counter[tuple[int, str]]  # by topic and frequency
 
 def _counts(session: Session, day: date) -> _Counts:
     """Counts what was released on one day (UTC), for each topic and frequency that it went to."""
-    start = datetime.combine(day, time(), UTC)
+    start = _start(day)
     rows = session.connection().execute(_OF_DAY, {"start": start, "end": start + _DAY})
     counts: _Counts = Counter()
     for audience, alerts in rows:
@@ -131,13 +131,17 @@ def _amount(
     median = statistics.median(counts[day][of] for day in whole)
     busiest_day = max((*whole, today), key=lambda day: (counts[day][of], day))
     busiest = counts[busiest_day][of]
-    return Amount(int(median + 0.5), busiest, busiest_day if busiest else None)
+    return Amount(int(median + 0.5), busiest, _start(busiest_day) if busiest else None)
+
+
+def _start(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def _sample(session: Session, topic_id: int, today: date) -> Sample | None:
     values = {
         "names_topic": f'%"{topic_id}":%',
-        "start": datetime.combine(today - _DAY * _DAYS, time(), UTC),
+        "start": _start(today - _DAY * _DAYS),
     }
     row = session.connection().execute(_LAST, values).first()
     return None if row is None else Sample(row.title, row.text, row.url, row.released_at)

@@ -99,8 +99,10 @@ def is_within(
         "all": limits.in_all,
     }
     for scope, limit in scopes.items():
-        if tally.count(session, keys.pepper, scope, now) > limit:
-            log.warning("sign_ups_limited", scope=scope.partition(" ")[0])
+        count = tally.count(session, keys.pepper, scope, now)
+        if count == limit + 1:
+            log.warning("sign_ups_limited", scope=scope.partition(" ")[0], limit=limit)
+        if count > limit:
             return False
     return True
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -63,6 +64,12 @@ def _web_address_or_none(value: str) -> str:
 def _network(value: str) -> str:
     """Checks an address or a network with its mask; bits behind the mask are a slip."""
     ipaddress.ip_network(value)
+    return value
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("no zone")
     return value
 
 
@@ -146,6 +153,7 @@ WebAddressOrNone = Annotated[str, AfterValidator(_web_address_or_none), Advice(_
 Network = Annotated[
     str, AfterValidator(_network), Advice('write an address or a network: "10.1.0.0/16", "127.0.0.1"')
 ]
+Zone = Annotated[str, AfterValidator(_zone), Advice('write an IANA name: "Europe/Berlin"')]
 BaseUrl = Annotated[str, AfterValidator(_base_url), Advice(f"{_WEB}, with no slash or query at the end")]
 EmailAddress = Annotated[str, AfterValidator(_address)]
 EmailAddressOrNone = Annotated[str, AfterValidator(_address_or_none)]

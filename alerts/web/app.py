@@ -34,6 +34,7 @@ from alerts.web.guard import Guard, headers
 from alerts.web.linked import AddressPage, Linked, ReaderPage
 from alerts.web.mailed import Mailed
 from alerts.web.pages import Pages
+from alerts.web.signup import ConfirmPage, Strangers, Terms
 from alerts.web.websub import Callbacks
 
 _READING = ["GET", "HEAD"]
@@ -48,9 +49,15 @@ def create(
     templates: Sequence[Path],
     version: str,
     callbacks: Callbacks,
+    *,
+    language: str = "en",
+    terms: Terms | None = None,
 ) -> FastAPI:
-    """Gives the site's pages; raises ConfigError when a template in `templates` or ours is wrong."""
-    pages = Pages(site, templates)
+    """Gives the site's pages, those for signing up only with `terms`.
+
+    Raises ConfigError when a template in `templates` or ours is wrong.
+    """
+    pages = Pages(site, templates, language)
     routes = _Routes(database, keys, pages)
     app = FastAPI(
         title=site.name,
@@ -69,11 +76,21 @@ def create(
     Mailed(database, keys, pages, site.archive).add_to(app)
     # Behind all routes below /u/: whatever stands there, a mail program's one click is answered.
     app.add_api_route("/u/{rest:path}", routes.no_reader, methods=[*_READING, "POST"])
+    if terms is not None:
+        strangers = Strangers(database, keys, pages, site.base_url, terms)
+        for path in ("/", "/signup"):
+            app.add_api_route(path, strangers.form, methods=_READING)
+        app.add_api_route("/signup", strangers.sign_up, methods=["POST"])
+        app.add_api_route("/link", strangers.link_form, methods=_READING)
+        app.add_api_route("/link", strangers.send_link, methods=["POST"])
     app.add_api_route(CALLBACK + "{path}", callbacks.hear, methods=["GET"])
     app.add_api_route(CALLBACK + "{path}", callbacks.take, methods=["POST"])
     app.add_exception_handler(HTTPException, routes.refused)
     app.add_middleware(
-        Guard, headers=headers(pages.style_source), failed=routes.failed, limits_itself=(CALLBACK,)
+        Guard,
+        headers=headers(pages.style_source, pages.script_source),
+        failed=routes.failed,
+        limits_itself=(CALLBACK,),
     )
     return app
 
@@ -86,6 +103,7 @@ class _Routes:
         reader = ReaderPage(database, keys, pages)
         self._in_mails: Mapping[Purpose, Linked] = {Purpose.MANAGE: reader}
         self._in_notices: Mapping[Purpose, Linked] = {
+            Purpose.CONFIRM: ConfirmPage(database, keys, pages),
             Purpose.OWN: reader,
             Purpose.OLD_ADDRESS: AddressPage(database, keys, pages),
             Purpose.NEW_ADDRESS: AddressPage(database, keys, pages),

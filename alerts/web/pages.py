@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -35,6 +36,19 @@ _NAMES = (
     "erased.html",
     "address.html",
     "over.html",
+    "signup.html",
+    "question.html",
+    "sent.html",
+    "too-many.html",
+    "elsewhere.html",
+    "link.html",
+    "link-sent.html",
+    "confirm.html",
+    "welcome.html",
+    "expired.html",
+    "suppressed.html",
+    "consent.txt",
+    "zone.js",
     "gone.html",
     "failed.html",
     "forgotten.html",
@@ -52,9 +66,11 @@ _KEPT_STORIES = 8_000_000
 class Pages:
     """Renders the pages of one site; those that name no reader are made once, so that strangers cost nothing."""
 
-    def __init__(self, site: SiteView, folders: Sequence[Path]) -> None:
-        """Raises ConfigError when a template is missing or wrong."""
+    def __init__(self, site: SiteView, folders: Sequence[Path], language: str = "en") -> None:
+        """`language` is of who says none; raises ConfigError when a template is missing or wrong."""
+        self.language = language
         self._site = site
+        self._root = urlsplit(site.base_url).path
         self._templates = Templates(folders, "web", _NAMES)
         self._zones_by_locale: dict[Locale, Markup] = {}
         self._stories = Kept[tuple[str, str], Story](_KEPT_STORIES)
@@ -62,6 +78,7 @@ class Pages:
         english = self._templates.locale("en")
         try:
             self._style = self._templates.of(english)["style.css"].render()
+            self.script = Markup(self._templates.of(english)["zone.js"].render())  # noqa: S704 - the site's own
             self.gone = self._render("gone.html", english)
             self.failed = self._render("failed.html", english)
             self.over = self._render("over.html", english)
@@ -72,8 +89,22 @@ class Pages:
     @property
     def style_source(self) -> str:
         """Names the one style sheet that stands in the pages, as a Content-Security-Policy does."""
-        digest = hashlib.sha256(self._style.encode()).digest()
-        return f"'sha256-{base64.b64encode(digest).decode()}'"
+        return _source(self._style)
+
+    @property
+    def script_source(self) -> str:
+        """Names the one script that stands in a page."""
+        return _source(self.script)
+
+    def speaks(self, language: str) -> str:
+        """Gives the language that pages are in for who asks for this one; "" when we have no words in it."""
+        locale = self._templates.locale(language)
+        wanted = language.replace("-", "_").partition("_")[0].lower()
+        return _tag(locale) if locale.language == wanted else ""
+
+    def render(self, name: str, language: str, **values: Any) -> str:
+        """Gives a page in a language, or in English."""
+        return self._render(name, self._templates.locale(language), **values)
 
     def manage(self, view: ReaderView, now: datetime, done: Done | None = None) -> str:
         """Gives a reader's own page, and above it what became of the form they sent."""
@@ -157,11 +188,21 @@ class Pages:
         return self._templates.of(locale)[name].render(
             site=self._site,
             contact_url=contact_url(self._site.contact),
-            language=str(locale).replace("_", "-"),
+            language=_tag(locale),
+            root=self._root,
             direction=locale.text_direction,
             style=Markup(self._style),  # noqa: S704 - the site's own, from a file
             **values,
         )
+
+
+def _tag(locale: Locale) -> str:
+    return str(locale).replace("_", "-")
+
+
+def _source(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _clock(at: time, locale: Locale) -> str:

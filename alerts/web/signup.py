@@ -1,0 +1,259 @@
+"""The pages on which strangers ask: to sign up, or for the link to their own page.
+
+The answer is the same, in text and in time, whether an address is known, new, suppressed, or had enough mail for a
+day. The work is done before the answer, in one transaction; the answer then waits for the next beat, so that what
+the transaction found takes no part in when it comes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import ceil
+from time import monotonic
+
+from sqlmodel import Session
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from alerts import db
+from alerts.audience import signups
+from alerts.audience.addresses import Address
+from alerts.audience.hints import suggestion
+from alerts.audience.offers import Offer, offers
+from alerts.audience.signups import HourlyLimits, NotConfirmed, Pending, Wanted
+from alerts.audience.slots import coming, slot_of
+from alerts.audience.tokens import Claim, Keys, Purpose, make
+from alerts.db import Database
+from alerts.models import Frequency, Subscriber
+from alerts.web import signup_form, zones
+from alerts.web.forms import Fields
+from alerts.web.pages import Pages
+from alerts.web.signup_form import Fault, Filled, Rules, check_address
+from alerts.web.signup_pages import SignUpPages, Welcome
+from alerts.web.strangers import is_from_elsewhere, network_of
+
+_BEAT_SECONDS = 0.25
+_OFFERS_SECONDS = 60.0
+_FIELD_LIMIT = 1000  # the form has a field for each topic
+_SOURCE = "sign-up page"
+_WRONG, _FORBIDDEN, _CONFLICT, _GONE, _TOO_MANY = 400, 403, 409, 410, 429
+_HOUR_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an operator decides about signing up."""
+
+    limits: HourlyLimits = field(default_factory=HourlyLimits)
+    rules: Rules = field(default_factory=Rules)
+    confirm_within: timedelta = timedelta(days=2)
+    link_works_for: timedelta = timedelta(days=1)
+    zone: str = "UTC"  # of readers whose browser does not say
+
+
+class Strangers:
+    """Answers who is not known yet, or does not show who they are."""
+
+    def __init__(self, database: Database, keys: Keys, pages: Pages, base_url: str, terms: Terms) -> None:
+        self._database = database
+        self._keys = keys
+        self._pages = SignUpPages(pages)
+        self._base_url = base_url
+        self._terms = terms
+        self._offers = _Kept(lambda: database.run(_offered))
+
+    async def form(self, request: Request) -> Response:
+        """Shows what can be followed."""
+        found = await self._offers.get()
+        given = request.query_params
+        filled = signup_form.preselected(given.getlist("topic"), given.get("from", ""), found)
+        return HTMLResponse(self._pages.form(_language(request), found, filled))
+
+    async def sign_up(self, request: Request) -> Response:
+        """Has whoever reads mail to an address asked whether it was they; says the same whoever it is."""
+        language = _language(request)
+        if is_from_elsewhere(request.headers, self._base_url):
+            return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
+        began = monotonic()
+        found = await self._offers.get()
+        filled = signup_form.read(await _fields(request), found)
+        address = check_address(filled.typed, self._terms.rules)
+        faults = {address} if isinstance(address, Fault) else set()
+        if not filled.choices:
+            faults.add(Fault.NO_TOPIC)
+        if isinstance(address, Fault) or faults:
+            return HTMLResponse(self._pages.form(language, found, filled, faults), _WRONG)
+        meant = None if filled.is_meant else suggestion(address.address)
+        if meant:
+            return HTMLResponse(self._pages.question(language, filled, meant))
+        if not filled.is_trapped and not await self._taken(request, filled, address, language):
+            return self._too_many(language)
+        await _beat(began)
+        return HTMLResponse(self._pages.sent(language, address.address))
+
+    async def link_form(self, request: Request) -> Response:
+        """Shows where to ask for the link to one's own page."""
+        return HTMLResponse(self._pages.link_form(_language(request)))
+
+    async def send_link(self, request: Request) -> Response:
+        """Sends a reader the link to their own page; says the same to all."""
+        language = _language(request)
+        if is_from_elsewhere(request.headers, self._base_url):
+            return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
+        began = monotonic()
+        filled = signup_form.read(await _fields(request), ())
+        address = check_address(filled.typed, Rules(takes_roles=True, disposable=frozenset()))
+        if isinstance(address, Fault):
+            return HTMLResponse(self._pages.link_form(language, filled.typed, address), _WRONG)
+        if not filled.is_trapped:
+            network = _network(request)
+            if not await self._database.run(
+                _link, self._keys, self._terms, network, address, self._pages.known(language)
+            ):
+                return self._too_many(language)
+        await _beat(began)
+        return HTMLResponse(self._pages.link_sent(language, address.address))
+
+    async def _taken(self, request: Request, filled: Filled, address: Address, language: str) -> bool:
+        wanted = Wanted(
+            address=address,
+            language=self._pages.known(language),
+            zone=filled.zone if zones.is_zone(filled.zone) else self._terms.zone,
+            choices=filled.choices,
+            words=self._pages.words(language),
+            source=f"{_SOURCE}: {filled.source}" if filled.source else _SOURCE,
+        )
+        return await self._database.run(_sign_up, self._keys, self._terms, _network(request), wanted)
+
+    def _too_many(self, language: str) -> Response:
+        """It says nothing of an address: the limits are those of a network, a domain, and the site."""
+        headers = {"Retry-After": str(_HOUR_SECONDS)}
+        return HTMLResponse(self._pages.too_many(language), _TOO_MANY, headers=headers)
+
+
+class ConfirmPage:
+    """The page behind the link in a mail that asks whether it was you: one button, which makes you a reader."""
+
+    def __init__(self, database: Database, keys: Keys, pages: Pages) -> None:
+        self._database = database
+        self._keys = keys
+        self._pages = SignUpPages(pages)
+
+    async def show(self, claim: Claim) -> Response:
+        """Shows what would be followed."""
+        found = await self._database.run(_looked, claim)
+        match found:
+            case Pending():
+                return HTMLResponse(self._pages.confirm(found))
+            case Welcome():
+                return HTMLResponse(self._pages.welcome(found, self._link(found)))
+        return HTMLResponse(self._pages.expired(), _GONE)
+
+    async def change(self, claim: Claim, fields: Fields) -> Response:
+        """Makes a reader of them; done again, it says that it is done."""
+        version = dict(fields).get("version", "")
+        found = await self._database.run(_confirmed, self._keys, claim, version)
+        match found:
+            case Welcome():
+                return HTMLResponse(self._pages.welcome(found, self._link(found)))
+            case Pending():
+                return HTMLResponse(self._pages.confirm(found, is_changed=True), _CONFLICT)
+            case NotConfirmed.SUPPRESSED:
+                return HTMLResponse(self._pages.suppressed(), _CONFLICT)
+        return HTMLResponse(self._pages.expired(), _GONE)
+
+    def _link(self, welcome: Welcome) -> str:
+        return make(self._keys, Purpose.MANAGE, welcome.subscriber_id, 0, self._keys.current)
+
+
+class _Kept:
+    """The offers, asked of the database once a minute at most: strangers cost it nothing."""
+
+    def __init__(self, ask: Callable[[], Awaitable[tuple[Offer, ...]]]) -> None:
+        self._ask = ask
+        self._asking = asyncio.Lock()
+        self._found: tuple[Offer, ...] = ()
+        self._good_until = -1.0
+
+    async def get(self) -> tuple[Offer, ...]:
+        async with self._asking:
+            if monotonic() >= self._good_until:
+                self._found = await self._ask()
+                self._good_until = monotonic() + _OFFERS_SECONDS
+            return self._found
+
+
+async def _beat(began: float) -> None:
+    """Waits until a whole number of beats have passed, so that small differences of the work show nowhere."""
+    passed = monotonic() - began
+    await asyncio.sleep(ceil(passed / _BEAT_SECONDS) * _BEAT_SECONDS - passed)
+
+
+async def _fields(request: Request) -> Fields:
+    async with request.form(max_files=0, max_fields=_FIELD_LIMIT) as form:
+        return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
+
+
+def _language(request: Request) -> str:
+    return request.headers.get("Accept-Language", "")
+
+
+def _network(request: Request) -> str:
+    return network_of(request.client.host if request.client else "")
+
+
+# Each of these is one transaction, with the database's clock.
+
+
+def _offered(session: Session) -> tuple[Offer, ...]:
+    return offers(session, db.clock(session))
+
+
+def _sign_up(session: Session, keys: Keys, terms: Terms, network: str, wanted: Wanted) -> bool:
+    now = db.clock(session)
+    if not signups.is_within(session, keys, terms.limits, network, wanted.address, now):
+        return False
+    signups.ask_to_confirm(session, keys, wanted, terms.confirm_within, now)
+    return True
+
+
+def _link(session: Session, keys: Keys, terms: Terms, network: str, address: Address, language: str) -> bool:
+    now = db.clock(session)
+    if not signups.is_within(session, keys, terms.limits, network, address, now):
+        return False
+    signups.ask_for_link(session, keys, address, language, terms.link_works_for, now)
+    return True
+
+
+def _looked(session: Session, claim: Claim) -> Pending | Welcome | None:
+    now = db.clock(session)
+    found = signups.look(session, claim.subscriber_id, now)
+    return _welcome(session, found, now) if isinstance(found, signups.Confirmed) else found
+
+
+def _confirmed(
+    session: Session, keys: Keys, claim: Claim, version: str
+) -> Pending | Welcome | NotConfirmed | None:
+    now = db.clock(session)
+    done = signups.confirm(session, keys, claim.subscriber_id, version, now)
+    if isinstance(done, signups.Confirmed):
+        return _welcome(session, done, now)
+    return _looked(session, claim) if done is NotConfirmed.CHANGED else done
+
+
+def _welcome(session: Session, confirmed: signups.Confirmed, now: datetime) -> Welcome | None:
+    reader = session.get(Subscriber, confirmed.subscriber_id)
+    if reader is None or reader.address is None:
+        return None
+    chosen = {each.frequency for each in confirmed.topics}
+    digests = [each for each in Frequency if each.is_digest and each in chosen]
+    slots = {each: slot_of(each, reader.zone, reader.digest_hour, reader.digest_weekday) for each in digests}
+    return Welcome(
+        subscriber_id=confirmed.subscriber_id,
+        language=reader.language,
+        zone=reader.zone,
+        topics=confirmed.topics,
+        digests=tuple((each, coming(each, slot, now)) for each, slot in slots.items()),
+        is_paused=reader.paused_until is not None and reader.paused_until > now,
+    )

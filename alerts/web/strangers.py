@@ -1,0 +1,37 @@
+"""Who asks, as far as limits and refusals need it: the network, and whether another site sent the form. Pure."""
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+_BITS = {4: 24, 6: 64}  # what one household or office has, and so what one visitor can change at will
+_UNKNOWN = "unknown"
+
+
+def network_of(host: str) -> str:
+    """Gives the network of an address: of IPv4 the /24, of IPv6 the /64; all that is no address is one network."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])  # without the zone of a link-local one
+    except ValueError:
+        return _UNKNOWN
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return str(ipaddress.ip_network(f"{address}/{_BITS[address.version]}", strict=False))
+
+
+def is_from_elsewhere(headers: Mapping[str, str], base_url: str) -> bool:
+    """Whether the browser says that a page of another site sent a form.
+
+    Our own pages have no referrer, and so their forms the Origin "null" (Fetch, section 3.2): where the browser
+    knows Sec-Fetch-Site, that alone counts.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "cross-site"
+    origin = headers.get("origin", "null")
+    return origin not in ("null", _origin(base_url), f"http://{headers.get('host', '')}")
+
+
+def _origin(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc}".lower()

@@ -1,0 +1,3 @@
+for (const field of document.getElementsByName("zone")) {
+  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+}

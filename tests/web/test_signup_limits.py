@@ -1,0 +1,238 @@
+"""Nobody fills a stranger's inbox through us: limits per address, network, domain and in all, on both databases."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlmodel import Session, SQLModel, col, select
+
+from alerts.audience import notices as asking
+from alerts.audience import signups, tally
+from alerts.audience.addresses import normalise
+from alerts.audience.consents import Words
+from alerts.audience.signups import HourlyLimits, Wanted
+from alerts.db import Database
+from alerts.models import Notice, NoticeKind, SignUp, Tally
+from alerts.web.signup import Terms
+from alerts.web.strangers import is_from_elsewhere, network_of
+from build import a_topic
+from signing_up import ANN, KEYS, Visitor, notices, visiting
+
+NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+MANY = 10**6
+
+
+async def sent(visitor: Visitor, addresses: Sequence[str], *, forwarded: str = "") -> list[int]:
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    return [(await visitor.sign_up(each, headers=headers)).status for each in addresses]
+
+
+def readers(count: int, domain: str = "reader.example.org", prefix: str = "reader") -> list[str]:
+    return [f"{prefix}{number}@{domain}" for number in range(count)]
+
+
+async def test_a_network_has_its_share_and_is_told(db: Database) -> None:
+    with db.begin() as session:
+        a_topic(session, "storm")
+    terms = Terms(limits=HourlyLimits(3, MANY, MANY))
+    async with visiting(db, terms, proxies=("127.0.0.1",)) as visitor:
+        assert await sent(visitor, readers(4), forwarded="203.0.113.7") == [200, 200, 200, 429]
+        assert await sent(visitor, readers(1, prefix="b"), forwarded="203.0.113.200") == [429]
+        assert await sent(visitor, readers(1, prefix="c"), forwarded="203.0.114.7") == [200]
+        assert await sent(visitor, readers(4, prefix="d"), forwarded="2001:db8:1:2::5") == [
+            200,
+            200,
+            200,
+            429,
+        ]
+        assert await sent(visitor, readers(1, prefix="e"), forwarded="2001:db8:1:2:ffff::1") == [429]
+        link = await visitor.ask(
+            "POST", "/link", data={"address": ANN}, headers={"X-Forwarded-For": "203.0.113.8"}
+        )
+        assert (link.status, link.headers["Retry-After"]) == (429, "3600")
+        assert link.heading == "Please come back later"
+    assert len(notices(db)) == 7
+
+
+async def test_a_domain_and_the_site_have_their_limits(db: Database) -> None:
+    with db.begin() as session:
+        a_topic(session, "storm")
+    async with visiting(db, Terms(limits=HourlyLimits(MANY, 2, 5))) as visitor:
+        assert await sent(visitor, readers(3)) == [200, 200, 429]
+        assert await sent(visitor, readers(3, "OTHER.example.org")) == [200, 200, 429]
+        assert await sent(visitor, readers(2, "third.example.org")) == [200, 429]
+    with db.begin() as session:
+        assert all(len(scope) == 64 for scope in session.exec(select(Tally.scope)).all())
+
+
+async def test_a_network_that_hammers_takes_nothing_from_the_others(db: Database) -> None:
+    with db.begin() as session:
+        a_topic(session, "storm")
+    terms = Terms(limits=HourlyLimits(2, 4, 4))
+    async with visiting(db, terms, proxies=("127.0.0.1",)) as visitor:
+        assert (await sent(visitor, readers(8), forwarded="203.0.113.7")).count(200) == 2
+        assert await sent(visitor, readers(2, prefix="b"), forwarded="198.51.100.7") == [200, 200]
+
+
+async def test_limits_are_exact_when_all_ask_at_once(db: Database) -> None:
+    with db.begin() as session:
+        a_topic(session, "storm")
+    async with visiting(db, Terms(limits=HourlyLimits(MANY, MANY, 7))) as visitor:
+        answers = await asyncio.gather(*[visitor.sign_up(each) for each in readers(20)])
+    assert sorted(answer.status for answer in answers) == [200] * 7 + [429] * 13
+    assert len(notices(db)) == 7
+
+
+async def test_a_double_click_sends_one_mail(db: Database) -> None:
+    with db.begin() as session:
+        a_topic(session, "storm")
+    async with visiting(db) as visitor:
+        answers = await asyncio.gather(*[visitor.sign_up() for _ in range(6)])
+    assert {answer.status for answer in answers} == {200}
+    assert len(notices(db)) == 1
+    with db.begin() as session:
+        assert len(session.exec(select(SignUp)).all()) == 1
+
+
+def test_the_hour_is_counted_and_forgotten(db: Database) -> None:
+    with db.begin() as session:
+        counts = [
+            tally.count(session, KEYS.pepper, "all", NOW + timedelta(minutes=15) * each) for each in range(6)
+        ]
+        assert counts == [1, 2, 3, 4, 1, 2]
+        assert tally.count(session, KEYS.pepper, "other", NOW) == 1
+        tally.sweep(session, NOW + timedelta(hours=3))
+        assert session.exec(select(Tally.count)).all() == [2]
+
+
+def test_two_processes_count_together(postgres_db: Database) -> None:
+    other = Database(postgres_db.url.render_as_string(hide_password=False))
+
+    def count(database: Database) -> int:
+        with database.begin() as session:
+            return tally.count(session, KEYS.pepper, "all", NOW)
+
+    with ThreadPoolExecutor(8) as threads:
+        counted = list(threads.map(count, [postgres_db, other] * 20))
+    other.close()
+    assert sorted(counted) == list(range(1, 41))
+
+
+# --- any order of clicks ------------------------------------------------------------------------------------
+
+ASKS = st.lists(
+    st.tuples(
+        st.sampled_from(["sign up", "sign up for less", "link", "old address"]),
+        st.sampled_from(["ann@reader.example.org", "ANN@READER.EXAMPLE.ORG", "bob@reader.example.org"]),
+        st.integers(0, 14 * 3600),  # seconds after the one before
+    ),
+    max_size=25,
+)
+
+
+def click(session: Session, what: str, address: str, now: datetime) -> None:
+    valid = normalise(address)
+    match what:
+        case "link" | "old address":
+            kind = NoticeKind.LINK if what == "link" else NoticeKind.OLD_ADDRESS
+            asking.ask(session, KEYS, kind, valid, 1, language="en", lifetime=timedelta(days=1), now=now)
+        case _:
+            choices = {"storm": "every" if what == "sign up" else "weekly"}
+            wanted = Wanted(valid, "en", "UTC", choices, Words("en", "Yes."), "page")
+            signups.ask_to_confirm(session, KEYS, wanted, timedelta(days=2), now)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ASKS)
+def test_whatever_is_asked_for_three_mails_a_day_reach_an_address_and_a_double_click_one(
+    asks: list[tuple[str, str, int]],
+) -> None:
+    database = Database("sqlite://")
+    try:
+        SQLModel.metadata.create_all(database.engine)
+        now = NOW
+        for what, address, seconds in asks:
+            now += timedelta(seconds=seconds)
+            with database.begin() as session:
+                click(session, what, address, now)
+        with database.begin() as session:
+            written = session.exec(select(Notice).order_by(col(Notice.made_at))).all()
+            pending = session.exec(select(SignUp.address_key)).all()
+        assert len(pending) == len(set(pending))
+        for hashed in {each.address_hash for each in written}:
+            own = [each for each in written if each.address_hash == hashed]
+            for each in own:
+                day = [
+                    other for other in own if each.made_at <= other.made_at < each.made_at + timedelta(days=1)
+                ]
+                assert len(day) <= 3
+                same = [other for other in day if other.kind == each.kind]
+                assert all(
+                    other is each or other.made_at >= each.made_at + timedelta(minutes=2) for other in same
+                )
+    finally:
+        database.close()
+
+
+# --- who asks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "is_spoofed"),
+    [
+        (["198.51.100.1"], (), True),  # nobody's word counts
+        (["198.51.100.1"], ("10.0.0.0/8",), True),  # ours come from elsewhere
+        (["198.51.100.1"], ("127.0.0.0/8",), False),
+        (["6.6.6.6, 198.51.100.1"], ("127.0.0.1",), False),  # what the client wrote itself is left of it
+        (["6.6.6.6, 198.51.100.1, 10.1.2.3"], ("127.0.0.1", "10.0.0.0/8"), False),
+        (["6.6.6.6", "198.51.100.1"], ("127.0.0.1",), False),  # in headers of their own
+        (["198.51.100.1:4711"], ("127.0.0.1",), False),
+    ],
+)
+async def test_a_proxys_word_counts_from_the_last_hop_that_is_none_of_ours(
+    sqlite_db: Database, forwarded: list[str], proxies: tuple[str, ...], is_spoofed: bool
+) -> None:
+    with sqlite_db.begin() as session:
+        a_topic(session, "storm")
+    terms = Terms(limits=HourlyLimits(1, MANY, MANY))
+    async with visiting(sqlite_db, terms, proxies=proxies) as visitor:
+        data = {"frequency.storm": "every", "address": "first@reader.example.org"}
+        headers = [("X-Forwarded-For", each) for each in forwarded]
+        assert (await visitor.ask("POST", "/signup", data=data, headers=headers)).status == 200
+        # Who comes without a word of a proxy is the test itself: the same as the first only if that was not heard.
+        assert await sent(visitor, readers(1)) == [429 if is_spoofed else 200]
+        if not is_spoofed:
+            again = await visitor.sign_up(
+                "b@reader.example.org", headers={"X-Forwarded-For": "198.51.100.77"}
+            )
+            assert again.status == 429
+
+
+@pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        ("203.0.113.77", "203.0.113.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.77", "203.0.113.0/24"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", "unknown"),
+        ("nonsense", "unknown"),
+        ("203.0.113.256", "unknown"),
+    ],
+)
+def test_an_address_stands_for_its_network(host: str, network: str) -> None:
+    assert network_of(host) == network
+
+
+@given(st.text(max_size=60))
+def test_whatever_a_proxy_says_is_some_network(host: str) -> None:
+    assert network_of(host)
+
+
+@given(st.dictionaries(st.sampled_from(["origin", "sec-fetch-site", "host"]), st.text(max_size=30)))
+def test_whatever_a_browser_says_is_judged(headers: dict[str, str]) -> None:
+    assert is_from_elsewhere(headers, "https://alerts.example") in {True, False}
