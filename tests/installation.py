@@ -58,16 +58,29 @@ class Installation:
         return out.decode() if code == 0 else err.decode()
 
     @asynccontextmanager
-    async def daemon(self, log: str = "log") -> AsyncIterator[Process]:
+    async def daemon(self, log: str = "log", *options: str) -> AsyncIterator[Process]:
         """A daemon that is ready; it is asked to stop at the end, and must."""
         with (self.folder / log).open("wb") as output:
-            process = await self._start("run", output=output.fileno())
+            process = await self._start("run", *options, output=output.fileno())
         try:
             await self._is_ready(process, log)
             yield process
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
                 assert await asyncio.wait_for(process.wait(), 20) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    @asynccontextmanager
+    async def dying(self, point: str, log: str = "dying") -> AsyncIterator[Process]:
+        """A daemon that is ready, and kills itself when it comes to a failpoint."""
+        with (self.folder / log).open("wb") as output:
+            process = await self._start("run", output=output.fileno(), ALERTS_FAILPOINT=point)
+        try:
+            await self._is_ready(process, log)
+            yield process
         finally:
             if process.returncode is None:
                 process.kill()
@@ -83,11 +96,16 @@ class Installation:
             while len(self.feed.requests) < count:  # noqa: ASYNC110 - another process asks
                 await asyncio.sleep(0.05)
 
+    def pages(self, log: str = "log") -> str:
+        """Gives where a daemon serves its pages."""
+        (port,) = [line["port"] for line in self.log(log) if line["event"] == "pages_served"]
+        return f"http://127.0.0.1:{port}"
+
     def log(self, name: str = "log") -> list[dict[str, object]]:
         return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
 
-    async def _start(self, *words: str, output: int = PIPE) -> Process:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ALERTS_")}
+    async def _start(self, *words: str, output: int = PIPE, **environment: str) -> Process:
+        environment |= {key: value for key, value in os.environ.items() if not key.startswith("ALERTS_")}
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "alerts.cli", "--config", str(self.folder / "config.toml"), *words),
             env=environment,

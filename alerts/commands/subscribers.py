@@ -1,11 +1,15 @@
 """alerts subscribers: who reads what."""
 
+import csv
+import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from alerts.commands.context import AsJson, by, front, now, say, say_facts, say_json, say_table
+from alerts.commands.context import AsJson, by, front, now, say, say_facts, say_json, say_json_line, say_table
 from alerts.errors import Refused
 
 if TYPE_CHECKING:
@@ -171,6 +175,40 @@ def suppress(
 
 
 @app.command()
+def consents(
+    context: typer.Context,
+    address: Annotated[
+        str | None, typer.Argument(metavar="ADDRESS", help="The reader's address, if not --all.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Those of all readers.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of JSON, a line each.")] = False,
+) -> None:
+    """Print what readers agreed to, when and where, with the words they saw: a line of JSON each."""
+    from alerts.audience import consents as proofs
+    from alerts.audience import subscribers
+
+    if (address is not None) is all_:
+        raise Refused("Write one address, or --all.")
+    say = _csv_lines(proofs.ConsentView) if as_csv else say_json_line
+    with front(context).database() as database:
+        if address is not None:
+            with database.begin() as session:
+                found = proofs.of_reader(session, subscribers.find(session, address))
+            for each in found:
+                say(each)
+            return
+        after = 0
+        while True:
+            with database.begin() as session:  # short ones, beside a daemon that works
+                found = proofs.page(session, after)
+            if not found:
+                return
+            for each in found:
+                say(each)
+            after = found[-1].id
+
+
+@app.command()
 def erase(context: typer.Context, address: Address) -> None:
     """Forget who a reader was; a suppression stays known by its hash."""
     from alerts.audience import subscribers
@@ -179,6 +217,23 @@ def erase(context: typer.Context, address: Address) -> None:
         reader = subscribers.find(session, address)
         subscribers.erase(session, reader, by=by(), now=now())
     say(f"Subscriber {reader} is erased.")
+
+
+def _csv_lines(kind: type) -> Callable[[Any], object]:
+    """Gives a function that prints a value as a line of CSV, below a heading that is printed now."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(each.name for each in fields(kind))
+
+    def write(value: Any) -> None:
+        writer.writerow(_csv_cell(getattr(value, each.name)) for each in fields(kind))
+
+    return write
+
+
+def _csv_cell(value: object) -> str:
+    """Gives a cell that no spreadsheet takes for a formula."""
+    text = json.dumps(value) if isinstance(value, dict) else "" if value is None else str(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _standing(reader: "SubscriberView") -> str:
