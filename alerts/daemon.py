@@ -192,9 +192,13 @@ class _Daemon:
         signers = config.signers(settings)
         with Journals(settings.state_dir / "journal", self._worker) as journals:
             terms = _sending(settings, keys, journals.worker)
-            composer = Composer(database, renderer, self._site, keys, signers)
+            sender = settings.site.bounce or settings.site.sender
+            return_path = ReturnPath(sender, settings.site.bounce_tag, keys)
+            composer = Composer(database, renderer, self._site, keys, return_path, signers)
             deliverer = Deliverer(database, transports, composer, journals, terms)
-            notifier = Notifier(database, transports, Letters(renderer, self._site, keys, signers), terms)
+            notifier = Notifier(
+                database, transports, Letters(renderer, self._site, keys, sender, signers), terms
+            )
 
             def wake() -> None:
                 deliverer.wake()

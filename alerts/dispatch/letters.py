@@ -1,10 +1,9 @@
 """The bytes of a notice: rendered once, kept in its row, and stamped for the one reader they are for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from alerts.audience.tokens import Keys, Purpose, make, message_id
-from alerts.dispatch.compose import site_headers
+from alerts.dispatch.compose import notice_headers
 from alerts.dispatch.notices import Claimed
 from alerts.mail import dkim
 from alerts.mail.compose import compose, fillings, pack, prepare, unpack
@@ -26,8 +25,14 @@ class Letters:
     """Makes the mails of notices; safe to use from several threads."""
 
     def __init__(
-        self, renderer: Renderer, site: SiteView, keys: Keys, signers: Sequence[Signer] = ()
+        self,
+        renderer: Renderer,
+        site: SiteView,
+        keys: Keys,
+        envelope_sender: str,
+        signers: Sequence[Signer] = (),
     ) -> None:
+        self.envelope_sender = envelope_sender.encode("ascii")
         self._renderer = renderer
         self._site = site
         self._keys = keys
@@ -36,7 +41,7 @@ class Letters:
     def write(self, claimed: Claimed) -> bytes:
         """Gives a notice's mail without what is the reader's own, as its row keeps it."""
         view = NoticeView(claimed.kind, claimed.language, claimed.topics, claimed.expires_at)
-        headers = replace(site_headers(self._site, claimed.made_at), list_id="")  # nobody's list
+        headers = notice_headers(self._site, claimed.made_at)
         prepared = prepare(self._renderer.render_notice(view), headers)
         return pack(dkim.pin(prepared, self._signers, claimed.made_at))
 

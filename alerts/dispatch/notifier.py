@@ -109,7 +109,7 @@ class Notifier:
         fence = _Fence(self._settings, stop)
         if not await self._db.run(_open, claimed, Way(segments, transport.name), self._settings):
             return
-        letter = _Letter(claimed, transport.name, self._settings, mail, fence)
+        letter = _Letter(claimed, transport.name, (self._letters.envelope_sender, *mail), fence)
         self._transports.took({transport.name: 1})
         transport.submit(letter, first=True)
         await self._settle(claimed, await self._receipt(claimed, letter))
@@ -168,10 +168,9 @@ class _Letter:
     """One notice on its way to the relay (see `alerts.mail.smtp.Mail`)."""
 
     def __init__(
-        self, claimed: Claimed, transport: str, settings: Settings, mail: tuple[bytes, bytes], fence: _Fence
+        self, claimed: Claimed, transport: str, mail: tuple[bytes, bytes, bytes], fence: _Fence
     ) -> None:
-        self.sender = settings.envelope_sender.encode("ascii")
-        self.recipient, self._content = mail
+        self.sender, self.recipient, self._content = mail
         self.domain = claimed.domain
         self.tries = 0
         self.fence = fence

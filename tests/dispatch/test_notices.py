@@ -61,7 +61,7 @@ async def notifying(
     ]
     transports = Transports({Transport(each): 1 for each in servers})
     stop = asyncio.Event()
-    letters = Letters(Renderer(SITE, []), SITE, KEYS, signers)
+    letters = Letters(Renderer(SITE, []), SITE, KEYS, "bounce@example.org", signers)
     notifier = Notifier(db, transports, letters, replace(FAST, **changes))
     db.on_wake(partial(asyncio.get_running_loop().call_soon_threadsafe, notifier.wake))
     task = asyncio.create_task(notifier.run(stop))
@@ -239,7 +239,7 @@ async def test_a_resend_is_not_made_by_another_transport(sqlite_db: Database, sm
     with sqlite_db.begin() as session:
         notice = ask(session)
         (claimed,) = notices.claim(session, "dead", 9, timedelta(0), datetime.now(UTC))
-        letters = Letters(Renderer(SITE, []), SITE, KEYS)
+        letters = Letters(Renderer(SITE, []), SITE, KEYS, "bounce@example.org")
         way = Way(letters.write(claimed), "gone")
         assert notices.open_notice(session, claimed, way, Limits(), timedelta(0), datetime.now(UTC))
     async with notifying(sqlite_db, relay):
@@ -252,7 +252,7 @@ async def test_what_a_dead_process_left_sending_counts_as_in_doubt(
 ) -> None:
     """It is sent once more, with the bytes that its row holds: new templates change nothing."""
     relay = await smtp_server()
-    letters = Letters(Renderer(SITE, []), SITE, KEYS)
+    letters = Letters(Renderer(SITE, []), SITE, KEYS, "bounce@example.org")
     with db.begin() as session:
         a_topic(session, title="The harbour")
         notice = ask(session)
