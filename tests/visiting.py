@@ -19,6 +19,7 @@ from alerts.db import Database
 from alerts.mail.render import SiteView
 from alerts.models import Frequency, Lane
 from alerts.web.app import create
+from alerts.web.signup import Terms
 from alerts.web.websub import Callbacks
 from build import NOW, a_reader, a_topic, an_alert, follows
 
@@ -67,9 +68,11 @@ class Site:
         return await self.ask("POST", path, data=aiohttp.FormData(fields))
 
 
-def pages_of(database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS) -> FastAPI:
+def pages_of(
+    database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS, terms: Terms | None = None
+) -> FastAPI:
     callbacks = Callbacks(database, lambda: None, lambda: NOW)
-    return create(database, keys, SITE, templates, "0.0", callbacks)
+    return create(database, keys, SITE, templates, "0.0", callbacks, terms=terms)
 
 
 @dataclass(frozen=True)

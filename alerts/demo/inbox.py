@@ -22,6 +22,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 _LINK = re.compile(r"https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]")
 
 
+_NOTICE = re.compile(r"/n/[A-Za-z0-9_-]{43}$")
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """One mail to one recipient, as it came over the wire."""
@@ -38,6 +41,11 @@ class Mail:
         """Gives the anchor on the page that this mail is about, or None when it names none or several."""
         anchors = {link.rpartition("#")[2] for link in self.links if link.startswith(f"{page_url}#")}
         return anchors.pop() if len(anchors) == 1 else None
+
+    @property
+    def is_notice(self) -> bool:
+        """Whether one person asked for it: its link is that of a notice, not of an alert."""
+        return any(_NOTICE.search(link) for link in self.links)
 
     def parsed(self) -> EmailMessage:
         return _parse(self.raw)

@@ -102,7 +102,8 @@ async def _set_up(stack: AsyncExitStack, options: Options, folder: Path) -> Stag
     config = configuration(
         folder=folder, page_url=page.url, smtp_port=port_of(smtp), web_port=free_port(row.web)
     )
-    return Stage(config, page, inbox, Addresses(page.url, inbox_server.url, f"{HOST}:{port_of(smtp)}"))
+    addresses = Addresses(page.url, inbox_server.url, f"{HOST}:{port_of(smtp)}", f"{config.site.base_url}/")
+    return Stage(config, page, inbox, addresses)
 
 
 async def _with_daemon(config: Config, telling: Coroutine[None, None, int]) -> int:
@@ -131,8 +132,8 @@ async def _tell(stage: Stage, options: Options, screen: Screen, teller: Teller, 
     screen.verdict(account, teller.lost(), *teller.speeds())
     if not options.once:
         screen.note(
-            f"Look around: the live blog at {stage.addresses.page}, the inbox at {stage.addresses.inbox}. "
-            "Ctrl-C ends the demo."
+            f"Look around: the live blog at {stage.addresses.page}, the inbox at {stage.addresses.inbox}; "
+            f"sign up at {stage.addresses.signup}. Ctrl-C ends the demo."
         )
         await stop.wait()
     return 0 if account.adds_up else _DOES_NOT_ADD_UP

@@ -44,6 +44,7 @@ class Addresses:
     page: str
     inbox: str
     smtp: str
+    signup: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Screen:
         grid = Table.grid(padding=(0, 2))
         grid.add_row(Text("Live blog", style="bold"), _link(addresses.page))
         grid.add_row(Text("Inbox", style="bold"), _link(addresses.inbox))
+        grid.add_row(Text("Sign up", style="bold"), _link(addresses.signup))
         grid.add_row(Text("SMTP", style="bold"), Text(f"{addresses.smtp}  built in; it sends nothing on"))
         for number, reader in enumerate(readers):
             grid.add_row(

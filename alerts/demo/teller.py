@@ -63,16 +63,21 @@ class Teller:
     def progress(self) -> Progress:
         second = self._page.second
         shown = sum(post.at <= second for post in self._story.posts)
-        return Progress(second, self._story.ends_at, shown, len(self._inbox.mails))
+        return Progress(second, self._story.ends_at, shown, len(self._mails()))
 
     def account(self) -> Account:
         """Settles the SMTP server's log against the script."""
-        receipts = [Receipt(mail.recipient, mail.marker(self._page.url)) for mail in self._inbox.mails]
+        receipts = [Receipt(mail.recipient, mail.marker(self._page.url)) for mail in self._mails()]
         return settle(len(self._story.posts), self._debts, self._readers, receipts)
+
+    def _mails(self) -> list[Mail]:
+        """Gives the mails of the story: who looks around and signs up gets others, which are no part of it."""
+        own = {mail.recipient for mail in self._inbox.mails if mail.is_notice} - self._names.keys()
+        return [mail for mail in self._inbox.mails if not mail.is_notice and mail.recipient not in own]
 
     def speeds(self) -> tuple[Speed | None, Speed | None]:
         """Gives the time from the page to the inbox, and from our poll to the inbox, over the mails owed."""
-        waits = [wait for mail in self._inbox.mails if (wait := self._wait(mail)) is not None]
+        waits = [wait for mail in self._mails() if (wait := self._wait(mail)) is not None]
         return speed(whole for whole, _ in waits), speed(ours for _, ours in waits)
 
     def lost(self) -> list[str]:
@@ -118,13 +123,14 @@ class Teller:
 
     def _surplus(self, change: Silent) -> int:
         """Counts the mails about a post beyond the one that each reader is owed."""
-        came = sum(mail.marker(self._page.url) == change.post_id for mail in self._inbox.mails)
+        came = sum(mail.marker(self._page.url) == change.post_id for mail in self._mails())
         return max(0, came - sum(post_id == change.post_id for _, post_id in self._debts))
 
     def _tell_mails(self, now: datetime) -> None:
-        for mail in self._inbox.mails[self._told_mails :]:
+        mails = self._mails()
+        for mail in mails[self._told_mails :]:
             self._gathering[mail.marker(self._page.url) or ""].append(mail)
-        self._told_mails = len(self._inbox.mails)
+        self._told_mails = len(mails)
         for post_id, mails in tuple(self._gathering.items()):
             if now - mails[0].received_at >= _GATHER:
                 self._tell_post(post_id, self._gathering.pop(post_id))

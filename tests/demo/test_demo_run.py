@@ -1,11 +1,13 @@
 """The demo from end to end, as real processes: it adds up, it notices a lost mail, it ends on Ctrl-C."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,6 +88,38 @@ def test_demo_notices_a_lost_mail(runs: tuple[Ended, Ended]) -> None:
     assert f"mails owed {DEBTS}, mails received {DEBTS - 1}, missing 1, repeated 0" in bad.output
     assert len(re.findall(r"^Missing: ", bad.output, re.MULTILINE)) == 1
     assert [each.name for each in sorted(bad.left[0].glob("*.log"))] == ["daemon.log", "smtp.log"]
+
+
+@pytest.mark.slow
+def test_who_watches_the_demo_can_sign_up_and_finds_the_mail_in_its_inbox(tmp_path: Path) -> None:
+    process = start(tmp_path / "run")
+    try:
+        assert process.stdout is not None
+        found: dict[str, str] = {}
+        while len(found) < 2:
+            line = process.stdout.readline()
+            assert line, "the demo ended before it named its pages"
+            found |= dict(re.findall(r"(Inbox|Sign up) +(http://\S+)", line))
+        assert "Everything on Storm Odile" in read_until_there(found["Sign up"], "Everything")
+        form = urllib.parse.urlencode({"address": "vi@visitor.example.org", "frequency.everything": "every"})
+        with urllib.request.urlopen(f"{found['Sign up']}signup", form.encode(), timeout=5) as answer:
+            assert b"Please look into your inbox" in answer.read()
+        assert "vi@visitor.example.org" in read_until_there(found["Inbox"], "vi@visitor.example.org")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    finally:
+        process.kill()
+
+
+def read_until_there(url: str, text: str) -> str:
+    """Reads a page of the demo until it is served and has the text."""
+    for _ in range(100):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as page:
+            got: str = page.read().decode()
+            if text in got:
+                return got
+        time.sleep(0.1)
+    raise AssertionError(f"{url} never showed {text}")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ GOOD = Account(
 WIDE = Account(33, tuple(Row(reader.name, reader.choice, 29, 29, (), 0, 0) for reader in READERS))
 BAD = Account(2, (Row("Ada", "every entry", 2, 3, ("p1",), 2, 0),))
 SPEED = Speed(0.05, 0.5, 1.25)
-WHERE = Addresses("http://127.0.0.1:1/live", "http://127.0.0.1:2", "127.0.0.1:3")
+WHERE = Addresses("http://127.0.0.1:1/live", "http://127.0.0.1:2", "127.0.0.1:3", "http://127.0.0.1:4/")
 
 
 def told(account: Account, *, lost: tuple[str, ...] = ()) -> tuple[Screen, str]:

@@ -52,9 +52,12 @@ class Play:
             assert response.status == 200
 
     async def mail(self, reader: Reader, post_id: str) -> None:
+        await self.hand_over(reader, STORY.post(post_id).title, f"{self.page.url}#{post_id}\n")
+
+    async def hand_over(self, reader: Reader, subject: str, text: str) -> None:
         message = EmailMessage()
-        message["Subject"] = STORY.post(post_id).title
-        message.set_content(f"{self.page.url}#{post_id}\n")
+        message["Subject"] = subject
+        message.set_content(text)
         await aiosmtplib.send(
             message,
             sender="d@paper.example",
@@ -134,3 +137,12 @@ async def test_stop_ends_the_telling_at_once(play: Play) -> None:
         "Bo, Big news",
         "Bo, Small news",
     ]
+
+
+async def test_who_looks_around_and_signs_up_is_no_part_of_the_story(play: Play) -> None:
+    visitor = Reader("Vi", "vi@elsewhere.example", "looks around", ())
+    for each in (visitor, ADA):
+        await play.hand_over(each, "Confirm", f"http://127.0.0.1:1/n/{'A' * 43}\n")
+    output = await told(play, *ALL, (visitor, "plain"))
+    assert play.teller.account().adds_up
+    assert "vi@elsewhere" not in output

@@ -17,6 +17,7 @@ from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
 from alerts.errors import ConfigError
 from alerts.web.guard import BODY_LIMIT
+from alerts.web.signup import Terms
 from build import NOW, a_reader, a_topic, follows
 from visiting import (
     KEYS,
@@ -479,7 +480,7 @@ async def test_a_reader_is_spoken_to_in_their_language(sqlite_db: Database, star
 def test_the_reference_names_every_route(sqlite_db: Database) -> None:
     text = (ROOT / "docs/reference/web.md").read_text()
     documented = set(re.findall(r"^\| `([A-Z]+) (/\S*)` \|", text, re.MULTILINE))
-    app = pages_of(sqlite_db)
+    app = pages_of(sqlite_db, terms=Terms())
     served = {
         (method, route.path)  # type: ignore[attr-defined]  # every route of ours has both
         for route in app.routes
