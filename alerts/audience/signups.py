@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 import sqlalchemy as sa
 import structlog
@@ -24,16 +25,24 @@ log = structlog.get_logger()
 
 _SIGN_UP = table_of(SignUp)
 _BY = "reader"
+_HOUR = timedelta(hours=1)
 _NOTICES_KEPT = timedelta(days=30)
 
 
-@dataclass(frozen=True, slots=True)
-class HourlyLimits:
+class HourlyLimits(NamedTuple):
     """How many sign-ups, and requests for a link, an hour may bring."""
 
     by_network: int = 60
     by_domain: int = 1000
     in_all: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A scope that may have no more, for how long."""
+
+    scope: str
+    lasts: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +94,26 @@ class NotConfirmed(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-def is_within(
+def count_in(
     session: Session, keys: Keys, limits: HourlyLimits, network: str, address: Address, now: datetime
-) -> bool:
-    """Counts a request, and says whether the hour's limits allow it.
+) -> Full | None:
+    """Counts a request; gives the first scope whose hour has had enough, and None while all have room.
 
     A network that has had enough takes nothing from the others: what it asks is not counted for the domain, and
     what a domain may not have is not counted for the site.
     """
-    scopes = {
-        f"network {network}": limits.by_network,
-        f"domain {address.key.rpartition('@')[2]}": limits.by_domain,
-        "all": limits.in_all,
-    }
-    for scope, limit in scopes.items():
+    for scope, limit in zip(scopes(network, address), limits, strict=True):
         count = tally.count(session, keys.pepper, scope, now)
         if count == limit + 1:
             log.warning("sign_ups_limited", scope=scope.partition(" ")[0], limit=limit)
         if count > limit:
-            return False
-    return True
+            return Full(scope, tally.hour_of(now) + _HOUR - now)
+    return None
+
+
+def scopes(network: str, address: Address) -> tuple[str, str, str]:
+    """Names what a request counts for, in the order of the limits."""
+    return f"network {network}", f"domain {address.key.rpartition('@')[2]}", "all"
 
 
 def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timedelta, now: datetime) -> None:

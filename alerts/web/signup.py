@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 from time import monotonic
+from typing import Concatenate, ParamSpec
 
 from sqlmodel import Session
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from alerts.audience import signups
 from alerts.audience.addresses import Address
 from alerts.audience.hints import suggestion
 from alerts.audience.offers import Offer, offers
-from alerts.audience.signups import HourlyLimits, NotConfirmed, Pending, Wanted
+from alerts.audience.signups import Full, HourlyLimits, NotConfirmed, Pending, Wanted
 from alerts.audience.slots import coming, slot_of
 from alerts.audience.tokens import Claim, Keys, Purpose, make
 from alerts.db import Database
@@ -33,12 +34,14 @@ from alerts.web.signup_form import Fault, Filled, Rules, check_address
 from alerts.web.signup_pages import SignUpPages, Welcome
 from alerts.web.strangers import is_from_elsewhere, network_of
 
+P = ParamSpec("P")
+
 _BEAT_SECONDS = 0.25
 _OFFERS_SECONDS = 60.0
 _FIELD_LIMIT = 1000  # the form has a field for each topic
 _SOURCE = "sign-up page"
 _WRONG, _FORBIDDEN, _CONFLICT, _GONE, _TOO_MANY = 400, 403, 409, 410, 429
-_HOUR_SECONDS = 3600
+_REMEMBERED = 10_000  # networks and domains
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Strangers:
         self._base_url = base_url
         self._terms = terms
         self._offers = _Kept(lambda: database.run(_offered))
+        self._full = _Limited(database, keys, terms)
 
     async def form(self, request: Request) -> Response:
         """Shows what can be followed."""
@@ -87,8 +91,10 @@ class Strangers:
         meant = None if filled.is_meant else suggestion(address.address)
         if meant:
             return HTMLResponse(self._pages.question(language, filled, meant))
-        if not filled.is_trapped and not await self._taken(request, filled, address, language):
-            return self._too_many(language)
+        if not filled.is_trapped:
+            wanted = self._wanted(filled, address, language)
+            if seconds := await self._full.seconds(request, address, _sign_up, wanted):
+                return self._too_many(language, seconds)
         await _beat(began)
         return HTMLResponse(self._pages.sent(language, address.address))
 
@@ -107,16 +113,14 @@ class Strangers:
         if isinstance(address, Fault):
             return HTMLResponse(self._pages.link_form(language, filled.typed, address), _WRONG)
         if not filled.is_trapped:
-            network = _network(request)
-            if not await self._database.run(
-                _link, self._keys, self._terms, network, address, self._pages.known(language)
-            ):
-                return self._too_many(language)
+            known = self._pages.known(language)
+            if seconds := await self._full.seconds(request, address, _send_link, address, known):
+                return self._too_many(language, seconds)
         await _beat(began)
         return HTMLResponse(self._pages.link_sent(language, address.address))
 
-    async def _taken(self, request: Request, filled: Filled, address: Address, language: str) -> bool:
-        wanted = Wanted(
+    def _wanted(self, filled: Filled, address: Address, language: str) -> Wanted:
+        return Wanted(
             address=address,
             language=self._pages.known(language),
             zone=filled.zone if zones.is_zone(filled.zone) else self._terms.zone,
@@ -124,11 +128,10 @@ class Strangers:
             words=self._pages.words(language),
             source=f"{_SOURCE}: {filled.source}" if filled.source else _SOURCE,
         )
-        return await self._database.run(_sign_up, self._keys, self._terms, _network(request), wanted)
 
-    def _too_many(self, language: str) -> Response:
+    def _too_many(self, language: str, seconds: int) -> Response:
         """It says nothing of an address: the limits are those of a network, a domain, and the site."""
-        headers = {"Retry-After": str(_HOUR_SECONDS)}
+        headers = {"Retry-After": str(seconds)}
         return HTMLResponse(self._pages.too_many(language), _TOO_MANY, headers=headers)
 
 
@@ -184,6 +187,45 @@ class _Kept:
             return self._found
 
 
+class _Limited:
+    """Does what strangers ask within the limits; who is beyond one costs the database nothing until it ends."""
+
+    def __init__(self, database: Database, keys: Keys, terms: Terms) -> None:
+        self._database = database
+        self._keys = keys
+        self._terms = terms
+        self._until: dict[str, float] = {}
+
+    async def seconds(
+        self,
+        request: Request,
+        address: Address,
+        deed: Callable[Concatenate[Session, Keys, Terms, P], None],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> int:
+        """Does it in one transaction and gives 0, or how many seconds the limit lasts that it is beyond."""
+        network = network_of(request.client.host if request.client else "")
+        known = max(self._until.get(each, 0.0) for each in signups.scopes(network, address))
+        if known > monotonic():
+            return ceil(known - monotonic())
+
+        def within(session: Session) -> Full | None:
+            now = db.clock(session)
+            full = signups.count_in(session, self._keys, self._terms.limits, network, address, now)
+            if full is None:
+                deed(session, self._keys, self._terms, *args, **kwargs)
+            return full
+
+        full = await self._database.run(within)
+        if full is None:
+            return 0
+        if len(self._until) >= _REMEMBERED:
+            self._until.clear()
+        self._until[full.scope] = monotonic() + full.lasts.total_seconds()
+        return ceil(full.lasts.total_seconds())
+
+
 async def _beat(began: float) -> None:
     """Waits until a whole number of beats have passed, so that small differences of the work show nowhere."""
     passed = monotonic() - began
@@ -199,10 +241,6 @@ def _language(request: Request) -> str:
     return request.headers.get("Accept-Language", "")
 
 
-def _network(request: Request) -> str:
-    return network_of(request.client.host if request.client else "")
-
-
 # Each of these is one transaction, with the database's clock.
 
 
@@ -210,20 +248,12 @@ def _offered(session: Session) -> tuple[Offer, ...]:
     return offers(session, db.clock(session))
 
 
-def _sign_up(session: Session, keys: Keys, terms: Terms, network: str, wanted: Wanted) -> bool:
-    now = db.clock(session)
-    if not signups.is_within(session, keys, terms.limits, network, wanted.address, now):
-        return False
-    signups.ask_to_confirm(session, keys, wanted, terms.confirm_within, now)
-    return True
+def _sign_up(session: Session, keys: Keys, terms: Terms, wanted: Wanted) -> None:
+    signups.ask_to_confirm(session, keys, wanted, terms.confirm_within, db.clock(session))
 
 
-def _link(session: Session, keys: Keys, terms: Terms, network: str, address: Address, language: str) -> bool:
-    now = db.clock(session)
-    if not signups.is_within(session, keys, terms.limits, network, address, now):
-        return False
-    signups.ask_for_link(session, keys, address, language, terms.link_works_for, now)
-    return True
+def _send_link(session: Session, keys: Keys, terms: Terms, address: Address, language: str) -> None:
+    signups.ask_for_link(session, keys, address, language, terms.link_works_for, db.clock(session))
 
 
 def _looked(session: Session, claim: Claim) -> Pending | Welcome | None:
