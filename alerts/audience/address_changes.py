@@ -19,7 +19,7 @@ import structlog
 from sqlmodel import Session, col, delete, select
 
 from alerts.audience import notices, subscribers
-from alerts.audience.addresses import Address
+from alerts.audience.addresses import Address, masked
 from alerts.audience.tokens import Claim, Keys, Purpose, address_hash
 from alerts.models import (
     AddressChange,
@@ -52,7 +52,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EndView:
-    """What one end is shown of a wish; the addresses are empty once it is settled."""
+    """What one end is shown of a wish: the old address masked at the new end, and none once it is settled."""
 
     is_new: bool
     standing: Standing
@@ -186,11 +186,17 @@ def _found(
         is_new=is_new,
         standing=standing,
         language=notice.language,
-        old=(reader.address or "") if is_shown else "",
+        old=_old(reader, is_new=is_new) if is_shown else "",
         new=(wish.address or "") if is_shown else "",
         stamp=wish.asked_at.isoformat(),
     )
     return _Found(wish, view)
+
+
+def _old(reader: Subscriber, *, is_new: bool) -> str:
+    """Gives the old address as an end may see it: the new one may be a slip, and a stranger's."""
+    address = reader.address or ""
+    return masked(address) if is_new else address
 
 
 def _is_meant(keys: Keys, notice: Notice, wish: AddressChange, end: str | None) -> bool:

@@ -41,6 +41,12 @@ def normalise(address: str) -> Address:
     return Address(wire, _folded(wire))
 
 
+def masked(address: str) -> str:
+    """Gives an address as its owner knows it again, and nobody else learns it: `r…@example.org`."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}…@{domain}"
+
+
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from alerts.audience import address_changes, slots
+from alerts.audience.addresses import masked
 from alerts.audience.tokens import Claim, Keys, Purpose, address_hash
 from alerts.models import (
     Alert,
@@ -172,12 +173,6 @@ def what_brought(session: Session, right: Right) -> tuple[str, ...] | None:
         .order_by(Topic.slug)
     )
     return tuple(slug for id_, slug, frequency in followed if mail.came_for(id_, frequency))
-
-
-def masked(address: str) -> str:
-    """Gives an address as its owner knows it again, and nobody else learns it: `r…@example.org`."""
-    local, _, domain = address.rpartition("@")
-    return f"{local[:1]}…@{domain}"
 
 
 @dataclass(frozen=True, slots=True)
