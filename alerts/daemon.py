@@ -29,6 +29,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import Session
 
 from alerts import __version__, config, db, logs, loops
+from alerts.audience import erasure
 from alerts.audience.tokens import Keys
 from alerts.config import Config, TransportConfig
 from alerts.db import Database
@@ -136,6 +137,7 @@ async def _serve(
 async def _ticking(scheduler: AsyncIOScheduler, database: Database) -> AsyncIterator[None]:
     """Runs the scheduler, whose jobs ask often what is due; a tick that comes late is not made up for."""
     scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
+    scheduler.add_job(_finish_erasures, args=[database], seconds=15, **_often())
     none_under_way = _none_under_way(scheduler)
     scheduler.start()
     try:
@@ -196,6 +198,10 @@ def _often() -> dict[str, Any]:
 
 async def _release_held(database: Database) -> None:
     await database.run(_release_due)
+
+
+async def _finish_erasures(database: Database) -> None:
+    await asyncio.to_thread(erasure.finish, database)
 
 
 def _release_due(session: Session) -> int:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, col, select
 
-from alerts.audience import spans, suppressions
+from alerts.audience import erasure, spans, suppressions
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.db import insert_or_ignore
@@ -287,11 +287,16 @@ def readdress(
 
 
 def erase(session: Session, subscriber_id: int, *, by: str, now: datetime) -> None:
-    """Forgets who a subscriber was; what was sent stays counted, a suppression stays known by its hash."""
+    """Forgets who a subscriber was; what was sent stays counted, a suppression stays known by its hash.
+
+    `erasure.finish` then clears the database's files, as the daemon and the command do.
+    """
     acknowledge_after_openings(session, subscriber_id)
     reader = _locked(session, subscriber_id)
     if reader.state == SubscriberState.ERASED:
         return
+    if reader.address_key is not None:
+        erasure.forget(session, subscriber_id, reader.address_key, now)
     for each in _current(session, subscriber_id):
         each.until = now
         session.add(each)

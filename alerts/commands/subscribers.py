@@ -173,12 +173,18 @@ def suppress(
 @app.command()
 def erase(context: typer.Context, address: Address) -> None:
     """Forget who a reader was; a suppression stays known by its hash."""
-    from alerts.audience import subscribers
+    from alerts.audience import erasure, subscribers
 
-    with front(context).transaction() as session:
-        reader = subscribers.find(session, address)
-        subscribers.erase(session, reader, by=by(), now=now())
+    with front(context).database() as database:
+        with database.begin() as session:
+            reader = subscribers.find(session, address)
+            subscribers.erase(session, reader, by=by(), now=now())
+        is_finished = erasure.finish(database)
     say(f"Subscriber {reader} is erased.")
+    if not is_finished:
+        say(
+            "The database is busy: the daemon clears its files as soon as it can, or `alerts db rewrite` does."
+        )
 
 
 def _standing(reader: "SubscriberView") -> str:
