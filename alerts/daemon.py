@@ -30,6 +30,7 @@ from sqlmodel import Session
 
 from alerts import __version__, config, db, logs, loops
 from alerts.audience import erasure
+from alerts.audience.lists import run as run_imports
 from alerts.audience.tokens import Keys
 from alerts.config import Config, TransportConfig
 from alerts.db import Database
@@ -119,7 +120,7 @@ async def _serve(
         _polling(scheduler, _poller(settings, database, fetches, reads)) as poll_now,
         _pages(settings, database, keys, site, folders, Callbacks(database, poll_now, _utc_now)),
         _subscribing(scheduler, settings, Hubs(database, fetches, site.base_url, _utc_now)),
-        _ticking(scheduler, database),
+        _ticking(scheduler, database, keys.pepper),
         asyncio.TaskGroup() as tasks,
     ):
         listening = tasks.create_task(_listen(database, deliverer))
@@ -134,10 +135,11 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _ticking(scheduler: AsyncIOScheduler, database: Database) -> AsyncIterator[None]:
+async def _ticking(scheduler: AsyncIOScheduler, database: Database, pepper: bytes) -> AsyncIterator[None]:
     """Runs the scheduler, whose jobs ask often what is due; a tick that comes late is not made up for."""
     scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
     scheduler.add_job(_finish_erasures, args=[database], seconds=15, **_often())
+    scheduler.add_job(_tend_imports, args=[database, pepper], seconds=15, **_often())
     none_under_way = _none_under_way(scheduler)
     scheduler.start()
     try:
@@ -202,6 +204,10 @@ async def _release_held(database: Database) -> None:
 
 async def _finish_erasures(database: Database) -> None:
     await asyncio.to_thread(erasure.finish, database)
+
+
+async def _tend_imports(database: Database, pepper: bytes) -> None:
+    await asyncio.to_thread(run_imports.tend, database, pepper, _utc_now)
 
 
 def _release_due(session: Session) -> int:

@@ -493,6 +493,7 @@ class ImportChange(SQLModel, table=True):
     subscriber_id: int = Field(sa_type=Id)
     topic_id: int | None = Field(default=None, sa_type=Id)
     before: str = ""  # the frequency that it replaced
+    kept: str = ""  # why an undoing left it alone
     at: datetime
 
     __table_args__ = (Index("ix_import_change_batch", "import_id", "id"),)
@@ -748,6 +749,8 @@ ADDRESS_COLUMNS = (
     ("sign_up", "address"),
     ("sign_up", "address_key"),
     ("notice", "address"),
+    ("address_change", "address"),
+    ("address_change", "address_key"),
     ("import_line", "address"),
     ("import_line", "address_key"),
 )

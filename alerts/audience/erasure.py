@@ -9,7 +9,7 @@ is told in docs/how-to/privacy.md.
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -24,11 +24,15 @@ from alerts.db import Database
 from alerts.errors import Refused, Unavailable
 from alerts.models import (
     ADDRESS_COLUMNS,
+    AddressChange,
     Alert,
+    ChangeOutcome,
     Consent,
     Delivery,
+    Farewell,
     ImportLine,
     Notice,
+    NoticeKind,
     NoticeState,
     SignUp,
     Site,
@@ -42,18 +46,21 @@ log = structlog.get_logger()
 _DELIVERY = table_of(Delivery)
 _SITE = table_of(Site)
 _TABLES = tuple(dict.fromkeys(table for table, _ in ADDRESS_COLUMNS))
+_OF_WISHES = frozenset({NoticeKind.OLD_ADDRESS, NoticeKind.NEW_ADDRESS})
 _CLEARING_SECONDS = 3600  # a file of a terabyte would not take so long
 
 
-def forget(session: Session, subscriber_id: int, address_key: str, now: datetime) -> None:
-    """Takes an address out of every table but its reader's own row, and has `finish` clear the files afterwards."""
-    session.exec(sa.delete(SignUp).where(col(SignUp.address_key) == address_key))
-    session.exec(sa.delete(ImportLine).where(col(ImportLine.address_key) == address_key))
-    _drop_notices(session, address_key)
-    # Words of others: the server's to a mail, an import's about a consent, the reader's own at goodbye.
-    _clear_replies(session, subscriber_id)
+def forget(session: Session, keys: Mapping[int, str], now: datetime) -> None:
+    """Takes the addresses of readers, by their keys, out of every table but their own rows; `finish` is due afterwards."""
+    session.exec(sa.delete(SignUp).where(col(SignUp.address_key).in_(keys.values())))
+    session.exec(sa.delete(ImportLine).where(col(ImportLine.address_key).in_(keys.values())))
+    session.exec(sa.delete(Farewell).where(col(Farewell.subscriber_id).in_(keys)))
+    wishes = _end_wishes(session, keys, now)
+    _drop_notices(session, frozenset(keys.values()), wishes)
+    # Words of others: the server's to a mail, an import's about a consent.
+    _clear_replies(session, [*keys])
     for model, column in ((Consent, col(Consent.source)), (SubscriptionEvent, col(SubscriptionEvent.detail))):
-        own = table_of(model).c.subscriber_id == subscriber_id
+        own = table_of(model).c.subscriber_id.in_(keys)
         names_somebody = sa.or_(column.contains("@"), column.contains("%40", autoescape=True))
         session.exec(sa.update(model).where(own, names_somebody).values({column: ""}))
     _mark(session, now)
@@ -96,11 +103,23 @@ def rewrite(database: Database) -> None:
         session.exec(sa.delete(Site).where(col(Site.name) == SiteFact.ERASED))
 
 
-def _drop_notices(session: Session, address_key: str) -> None:
-    """Ends what waits to be sent to the address; what is settled has none any more."""
+def _end_wishes(session: Session, keys: Mapping[int, str], now: datetime) -> frozenset[int]:
+    """Takes these readers' wishes for another address away, and ends others' wishes for theirs; gives them all."""
+    own = col(AddressChange.subscriber_id).in_(keys)
+    theirs = col(AddressChange.address_key).in_(keys.values())
+    found = session.exec(select(AddressChange.id).where(sa.or_(own, theirs))).all()
+    session.exec(sa.delete(AddressChange).where(own))
+    ended = {"address": None, "address_key": None, "outcome": ChangeOutcome.KEPT, "ended_at": now}
+    session.exec(sa.update(AddressChange).where(theirs).values(ended))
+    return frozenset(each for each in found if each is not None)
+
+
+def _drop_notices(session: Session, keys: Collection[str], wishes: Collection[int]) -> None:
+    """Ends what waits to be sent to these addresses, and about these wishes; what is settled has no address any more."""
     waiting = select(Notice).where(col(Notice.address).is_not(None)).with_for_update()
     for notice in session.exec(waiting):
-        if notice.address is not None and _key(notice.address) == address_key:
+        is_of_wish = notice.kind in _OF_WISHES and notice.subject_id in wishes
+        if is_of_wish or _key(notice.address or "") in keys:
             notice.address, notice.due_at = None, None
             notice.state, notice.reason = NoticeState.EXPIRED, "erased"
             session.add(notice)
@@ -113,16 +132,17 @@ def _key(address: str) -> str:
         return ""
 
 
-def _clear_replies(session: Session, subscriber_id: int) -> None:
-    """Clears the server's words to the reader's mails, found by the ledger's key: nothing else finds a reader's rows."""
+def _clear_replies(session: Session, ids: Sequence[int]) -> None:
+    """Clears the servers' words to readers' mails, by the ledger's key: nothing else finds a reader's rows."""
     alerts = session.exec(select(Alert.id)).all()
-    session.connection().execute(_CLEAR_REPLIES, {"ids": alerts, "subscriber": subscriber_id})
+    values = [{"alerts": alerts, "subscriber": each} for each in ids]
+    session.connection().execute(_CLEAR_REPLIES, values)
 
 
 _CLEAR_REPLIES = (
     sa.update(_DELIVERY)
     .where(
-        db.among(_DELIVERY.c.alert_id, "ids"),
+        db.among(_DELIVERY.c.alert_id, "alerts"),
         _DELIVERY.c.subscriber_id == sa.bindparam("subscriber"),
         _DELIVERY.c.reply != "",
     )

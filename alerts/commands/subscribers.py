@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from alerts.commands import lists
 from alerts.commands.context import AsJson, by, front, now, say, say_facts, say_json, say_table
 from alerts.errors import Refused
 
@@ -12,11 +13,16 @@ if TYPE_CHECKING:
     from alerts.audience.subscribers import SubscriberView
 
 app = typer.Typer(no_args_is_help=True, help="Who reads what.")
+app.command("import")(lists.import_)
+app.command()(lists.imports)
+app.command()(lists.export)
+app.command()(lists.data)
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The reader's address.")]
 TopicName = Annotated[str, typer.Argument(help="The topic's short name.")]
 Frequency = Annotated[
-    Literal["every", "flash"], typer.Option(help="every: each entry; flash: key events only.")
+    Literal["flash", "every", "hourly", "daily", "weekly"],
+    typer.Option(help="flash: key events only; every: each entry; the others: digests."),
 ]
 
 

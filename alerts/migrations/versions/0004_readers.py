@@ -145,6 +145,7 @@ def upgrade() -> None:
     sa.Column('subscriber_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('topic_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('before', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('kept', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('at', sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['import_id'], ['import_batch.id'], name=op.f('fk_import_change_import_id_import_batch')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_import_change'))
