@@ -135,6 +135,15 @@ def lock_name(session: Session, name: str) -> None:
 _LOCK_NAME = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
+def prefer_indexes(session: Session) -> None:
+    """Has PostgreSQL look rows up by index until the transaction ends, whatever it believes of their number.
+
+    It is for tables of which it knows little: they grow by a million rows in minutes, or hold addresses.
+    """
+    if _dialect(session) == "postgresql":
+        session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")
+
+
 def insert_or_ignore(session: Session, table: sa.Table) -> Any:
     """Gives an INSERT that leaves out rows whose key is taken, in the session's dialect."""
     if _dialect(session) == "postgresql":

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import address_hash
-from alerts.db import insert_or_ignore
+from alerts.db import among, insert_or_ignore
 from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression, table_of
 
 log = structlog.get_logger()
@@ -144,10 +144,11 @@ def is_suppressed(session: Session, pepper: bytes, address_key: str) -> bool:
 def causes(session: Session, pepper: bytes, address_keys: Sequence[str]) -> Mapping[str, str]:
     """Gives the cause for each of the addresses that is suppressed."""
     hashes = {address_hash(pepper, key): key for key in address_keys}
-    found = session.exec(
-        select(Suppression.address_hash, Suppression.cause).where(col(Suppression.address_hash).in_(hashes))
-    ).all()
+    found = session.connection().execute(_CAUSES, {"hashes": hashes})
     return {hashes[name]: cause for name, cause in found}
+
+
+_CAUSES = sa.select(_TABLE.c.address_hash, _TABLE.c.cause).where(among(_TABLE.c.address_hash, "hashes"))
 
 
 def count(session: Session) -> list[Counted]:

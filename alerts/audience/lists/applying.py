@@ -12,7 +12,7 @@ from alerts.audience import spans, subscribers, suppressions
 from alerts.audience.lists.judging import Judged, Outcome, judge
 from alerts.audience.lists.shapes import Step
 from alerts.audience.lists.staging import SLICE, audit, count, drop_lines, locked, next_lines
-from alerts.db import insert_or_ignore
+from alerts.db import among, insert_or_ignore
 from alerts.models import (
     Consent,
     Frequency,
@@ -119,11 +119,11 @@ def _add_readers(
     if not rows:
         return {}
     session.connection().execute(insert_or_ignore(session, _SUBSCRIBER), rows)
-    keys = [each.line.address_key for each in judged]
-    found = session.exec(
-        select(Subscriber.address_key, Subscriber.id).where(col(Subscriber.address_key).in_(keys))
-    )
-    return {key: id_ for key, id_ in found if key is not None and id_ is not None}
+    found = session.connection().execute(_IDS, {"keys": [each.line.address_key for each in judged]})
+    return {each.address_key: each.id for each in found}
+
+
+_IDS = sa.select(_SUBSCRIBER.c.address_key, _SUBSCRIBER.c.id).where(among(_SUBSCRIBER.c.address_key, "keys"))
 
 
 def _time(text: str | None) -> datetime | None:

@@ -7,8 +7,10 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from alerts import db
 from alerts.audience import suppressions
 from alerts.audience.lists.shapes import Step
+from alerts.audience.lists.staging import StagedLine
 from alerts.models import (
     ImportLine,
     Subscriber,
@@ -16,7 +18,12 @@ from alerts.models import (
     Subscription,
     SubscriptionEvent,
     Topic,
+    table_of,
 )
+
+_SUBSCRIBER = table_of(Subscriber)
+_SUBSCRIPTION = table_of(Subscription)
+_LINE = table_of(ImportLine)
 
 UNDONE = "undo"  # the kind of event that an undoing writes: the reader has not left by themselves
 
@@ -48,7 +55,7 @@ class Held:
 class Judged:
     """A line's outcome, and what it was judged by."""
 
-    line: ImportLine
+    line: StagedLine
     outcome: Outcome
     reader: Held | None
     topic_id: int | None
@@ -56,8 +63,9 @@ class Judged:
     is_back: bool = False  # an undoing ended the subscription, which begins again
 
 
-def judge(session: Session, pepper: bytes, lines: Sequence[ImportLine]) -> list[Judged]:
+def judge(session: Session, pepper: bytes, lines: Sequence[StagedLine]) -> list[Judged]:
     """Gives the outcome of each of some staged lines of one import and one step; changes nothing."""
+    db.prefer_indexes(session)
     keys = [each.address_key for each in lines]
     known = _Known(session, pepper, lines, keys)
     return [known.judged(each) for each in lines]
@@ -67,15 +75,11 @@ class _Known:
     """All that the outcomes of some lines depend on, read in a few queries."""
 
     def __init__(
-        self, session: Session, pepper: bytes, lines: Sequence[ImportLine], keys: Sequence[str]
+        self, session: Session, pepper: bytes, lines: Sequence[StagedLine], keys: Sequence[str]
     ) -> None:
         self.topics = dict(session.exec(select(Topic.slug, Topic.id)).all())
-        rows = session.exec(
-            select(Subscriber.address_key, Subscriber.id, Subscriber.state, Subscriber.suppressed).where(
-                col(Subscriber.address_key).in_(keys)
-            )
-        )
-        self.readers = {key: Held(id_ or 0, state, cause) for key, id_, state, cause in rows}
+        rows = session.connection().execute(_READERS, {"keys": keys})
+        self.readers = {key: Held(id_, state, cause) for key, id_, state, cause in rows}
         self.causes = suppressions.causes(session, pepper, keys)
         self.subscriptions = _subscriptions(session, [each.id for each in self.readers.values()])
         self.undone = _undone(
@@ -84,7 +88,7 @@ class _Known:
         # What else of the same import is about these addresses, and not applied yet.
         self.first, self.opted_out = _ahead(session, lines[0].import_id, keys)
 
-    def judged(self, line: ImportLine) -> Judged:
+    def judged(self, line: StagedLine) -> Judged:
         reader = self.readers.get(line.address_key)
         topic_id = self.topics.get(line.topic)
         frequency, has_left = self.subscriptions.get((reader.id if reader else 0, topic_id or 0), ("", False))
@@ -94,7 +98,7 @@ class _Known:
         return Judged(line, outcome, reader, topic_id, frequency, is_back)
 
     def _outcome(  # noqa: PLR0911 - a list of outcomes
-        self, line: ImportLine, reader: Held | None, frequency: str, *, has_left: bool, is_back: bool
+        self, line: StagedLine, reader: Held | None, frequency: str, *, has_left: bool, is_back: bool
     ) -> Outcome:
         has_left_all = reader is not None and reader.state == SubscriberState.LEFT
         match line.step:
@@ -116,13 +120,19 @@ class _Known:
 
 
 def _subscriptions(session: Session, ids: Sequence[int]) -> Mapping[tuple[int, int], tuple[str, bool]]:
-    query = select(
-        Subscription.subscriber_id,
-        Subscription.topic_id,
-        Subscription.frequency,
-        col(Subscription.until).is_not(None),
-    ).where(col(Subscription.subscriber_id).in_(ids))
-    return {(reader, topic): (frequency, left) for reader, topic, frequency, left in session.exec(query)}
+    rows = session.connection().execute(_SUBSCRIPTIONS, {"ids": ids}) if ids else ()
+    return {(reader, topic): (frequency, left) for reader, topic, frequency, left in rows}
+
+
+_READERS = sa.select(
+    _SUBSCRIBER.c.address_key, _SUBSCRIBER.c.id, _SUBSCRIBER.c.state, _SUBSCRIBER.c.suppressed
+).where(db.among(_SUBSCRIBER.c.address_key, "keys"))
+_SUBSCRIPTIONS = sa.select(
+    _SUBSCRIPTION.c.subscriber_id,
+    _SUBSCRIPTION.c.topic_id,
+    _SUBSCRIPTION.c.frequency,
+    _SUBSCRIPTION.c.until.is_not(None),
+).where(db.among(_SUBSCRIPTION.c.subscriber_id, "ids"))
 
 
 def _undone(session: Session, pairs: Collection[tuple[int, int]]) -> frozenset[tuple[int, int]]:
@@ -145,17 +155,20 @@ def _ahead(
     session: Session, import_id: int, keys: Sequence[str]
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Gives each address's first line that follows, and the first step that opts it out of all."""
-    query = (
-        select(ImportLine.address_key, ImportLine.step, sa.func.min(ImportLine.line))
-        .where(col(ImportLine.address_key).in_(keys), ImportLine.import_id == import_id)
-        .group_by(col(ImportLine.address_key), col(ImportLine.step))
-        .order_by(col(ImportLine.step).desc())
-    )
+    rows = session.connection().execute(_AHEAD, {"keys": keys, "of_import": import_id})
     first: dict[str, int] = {}
     out: dict[str, int] = {}
-    for key, step, line in session.exec(query):
+    for key, step, line in rows:
         if step == Step.FOLLOW:
             first[key] = line
         elif step != Step.LEAVE:
             out[key] = step  # the lowest comes last
     return first, out
+
+
+_AHEAD = (
+    sa.select(_LINE.c.address_key, _LINE.c.step, sa.func.min(_LINE.c.line))
+    .where(db.among(_LINE.c.address_key, "keys"), _LINE.c.import_id == sa.bindparam("of_import"))
+    .group_by(_LINE.c.address_key, _LINE.c.step)
+    .order_by(_LINE.c.step.desc())
+)

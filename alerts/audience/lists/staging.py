@@ -10,11 +10,13 @@ nothing becomes all: docs/adr/0012-imports-are-sealed.md.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, col, select
 
+from alerts import db
 from alerts.audience.addresses import Address
 from alerts.audience.lists.rows import Bad
 from alerts.audience.lists.shapes import Line, Step
@@ -23,8 +25,9 @@ from alerts.models import Audit, ImportBatch, ImportChange, ImportLine, ImportSt
 
 log = structlog.get_logger()
 
-SLICE = 500  # lines: a transaction of some tens of milliseconds
+SLICE = 250  # lines: a transaction of some tens of milliseconds
 _LINE = table_of(ImportLine)
+StagedLine: TypeAlias = sa.Row[Any]  # of `import_line`
 _GIVEN_UP = timedelta(days=1)  # a staging that nobody worked on for so long
 _LEFT_ALONE = timedelta(seconds=30)  # whoever applied it is gone
 _UNDO_FOR = timedelta(days=30)
@@ -201,38 +204,47 @@ def locked(session: Session, import_id: int) -> ImportBatch:
     return batch
 
 
-def next_lines(session: Session, batch: ImportBatch, limit: int) -> Sequence[ImportLine]:
+def next_lines(session: Session, batch: ImportBatch, limit: int) -> Sequence[StagedLine]:
     """Gives the next staged lines of an import, all of one step."""
     return lines_after(session, _known(batch.id), (batch.step, batch.line), limit)
 
 
-def lines_after(session: Session, import_id: int, place: tuple[int, int], limit: int) -> Sequence[ImportLine]:
+def lines_after(session: Session, import_id: int, place: tuple[int, int], limit: int) -> Sequence[StagedLine]:
     """Gives the staged lines behind a step and a line, all of one step."""
-    query = (
-        select(ImportLine)
-        .where(
-            ImportLine.import_id == import_id,
-            sa.tuple_(col(ImportLine.step), col(ImportLine.line)) > sa.tuple_(*place),
-        )
-        .order_by(col(ImportLine.step), col(ImportLine.line))
-        .limit(limit)
-    )
-    found = session.exec(query).all()
+    step, line = place
+    values = {"of_import": import_id, "of_step": step, "after": line, "limit": limit}
+    found = session.connection().execute(_AFTER, values).all()
     return [each for each in found if each.step == found[0].step]
 
 
-def drop_lines(session: Session, lines: Sequence[ImportLine]) -> None:
+def drop_lines(session: Session, lines: Sequence[StagedLine]) -> None:
     """Takes staged lines, all of one step and in their order, away."""
-    for each in lines:
-        session.expunge(each)
     first, last = lines[0], lines[-1]
-    session.exec(
-        sa.delete(ImportLine).where(
-            col(ImportLine.import_id) == first.import_id,
-            col(ImportLine.step) == first.step,
-            col(ImportLine.line).between(first.line, last.line),
-        )
+    values = {
+        "of_import": first.import_id,
+        "of_step": first.step,
+        "first": first.line,
+        "last": last.line,
+    }
+    session.connection().execute(_DROP, values)
+
+
+_OF_IMPORT = _LINE.c.import_id == sa.bindparam("of_import")
+_AFTER = (
+    sa.select(_LINE)
+    .where(
+        _OF_IMPORT,
+        sa.tuple_(_LINE.c.step, _LINE.c.line)
+        > sa.tuple_(sa.bindparam("of_step", type_=sa.Integer), sa.bindparam("after", type_=sa.BigInteger)),
     )
+    .order_by(_LINE.c.step, _LINE.c.line)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_DROP = sa.delete(_LINE).where(
+    _OF_IMPORT,
+    _LINE.c.step == sa.bindparam("of_step"),
+    _LINE.c.line.between(sa.bindparam("first"), sa.bindparam("last")),
+)
 
 
 def audit(
@@ -254,13 +266,19 @@ def count(batch: ImportBatch, outcomes: Iterable[str]) -> None:
 
 def _staged(session: Session, import_id: int, keys: Sequence[str]) -> dict[tuple[str, str], Line]:
     """Gives what is staged of these addresses already; of each line what is compared."""
-    query = select(ImportLine).where(col(ImportLine.address_key).in_(keys), ImportLine.import_id == import_id)
+    db.prefer_indexes(session)
+    rows = session.connection().execute(_STAGED, {"of_import": import_id, "keys": keys})
     return {
         (each.address_key, each.topic): Line(
-            each.line, Step(each.step), Address(each.address, each.address_key), each.topic, each.frequency
+            each.line, Step(each.step), Address("", each.address_key), each.topic, each.frequency
         )
-        for each in session.exec(query)
+        for each in rows
     }
+
+
+_STAGED = sa.select(_LINE.c.line, _LINE.c.step, _LINE.c.address_key, _LINE.c.topic, _LINE.c.frequency).where(
+    db.among(_LINE.c.address_key, "keys"), _OF_IMPORT
+)
 
 
 def _unstage(session: Session, import_id: int, lines: Sequence[Line]) -> None:
