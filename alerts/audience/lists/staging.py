@@ -25,7 +25,7 @@ from alerts.models import Audit, ImportBatch, ImportChange, ImportLine, ImportSt
 
 log = structlog.get_logger()
 
-SLICE = 250  # lines: a transaction of some tens of milliseconds
+SLICE = 100  # lines: a transaction of some twenty milliseconds
 _LINE = table_of(ImportLine)
 StagedLine: TypeAlias = sa.Row[Any]  # of `import_line`
 _GIVEN_UP = timedelta(days=1)  # a staging that nobody worked on for so long

@@ -24,7 +24,7 @@ from alerts.models import (
 
 TAKEN_BACK = "taken back"
 KEPT = "left alone"
-_SLICE = 100
+_SLICE = 50
 _NOBODYS_CHOICE = ("suppress", "release", "erase")  # events that are no word of the reader's
 
 
