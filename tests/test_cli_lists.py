@@ -125,8 +125,8 @@ def test_an_export_is_private_and_audited_and_reads_back(run: Run, tmp_path: Pat
 def test_all_that_is_kept_of_a_reader_is_printed(run: Run) -> None:
     run("subscribers", "add", "ana@example.org", "--topic", "all", "--frequency", "hourly")
     kept = run("subscribers", "data", "Ana@example.org").json
-    assert kept["address"] == "ana@example.org"
-    assert kept["following"][0]["frequency"] == "hourly"
+    assert kept["reader"]["address"] == "ana@example.org"
+    assert kept["subscriptions"][0]["frequency"] == "hourly"
     assert run("subscribers", "data", "ben@example.org").code == 3
 
 

@@ -24,9 +24,11 @@ from alerts.dispatch.receipts import Receipt, Settled
 from alerts.mail.replies import scrub
 from alerts.models import (
     ADDRESS_COLUMNS,
+    AddressChange,
     Consent,
     Delivery,
     DeliveryState,
+    Farewell,
     Frequency,
     ImportBatch,
     ImportLine,
@@ -44,6 +46,7 @@ from fakes.postgres import Server
 KEYS: Keys = derive(b"a secret for tests", [])
 LATER = NOW + timedelta(hours=1)
 ANA = normalise("Ana.Reader-7@München.example")
+OTHER = normalise("other@example.org")
 
 # Tables that know no reader, or know them by number only.
 NAME_NOBODY = {
@@ -61,6 +64,8 @@ NAMES_NOBODY = {
     "suppression": {"address_hash", "cause", "evidence", "origin"},  # a server's words, scrubbed
     "delivery": {"variant", "transport", "state", "reason", "reply"},  # the reply is cleared
     "subscription_event": {"kind", "detail", "by"},  # cleared where it names somebody
+    "address_change": {"outcome"},
+    "farewell": {"reason", "words"},  # the row goes
     "import_line": {"topic", "frequency", "cause", "consent_source", "settings"},  # the row goes
 }
 
@@ -117,6 +122,7 @@ def fill(session: Session, address: Address, named: str = "") -> int:
     session.add(batch)
     session.flush()
     assert batch.id is not None
+    other = subscribers.add(session, KEYS.pepper, OTHER, by="test", now=NOW)
     whoever: dict[str, Any] = {"address": address.address, "address_key": address.key}
     agreed: dict[str, Any] = {"asked_at": NOW, "confirmed_at": NOW, "wording": "1"}
     session.add_all(
@@ -136,6 +142,21 @@ def fill(session: Session, address: Address, named: str = "") -> int:
                 state=DeliveryState.REFUSED,
                 reply=f"no {named} here",
                 at=NOW,
+            ),
+            Farewell(subscriber_id=reader, topic_id=topic, reason="other", words=f"write to {named}", at=NOW),
+            AddressChange(
+                subscriber_id=other,
+                address=address.address,
+                address_key=address.key,
+                asked_at=NOW,
+                expires_at=LATER,
+            ),
+            AddressChange(
+                subscriber_id=reader,
+                address=f"new.{address.address}",
+                address_key=f"new.{address.key}",
+                asked_at=NOW,
+                expires_at=LATER,
             ),
             ImportLine(import_id=batch.id, step=2, line=1, **whoever, topic="all", frequency="every"),
         ]

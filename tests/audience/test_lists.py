@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, col, select
 
-from alerts.audience import erasure, own_data, subscribers, suppressions
+from alerts.audience import erasure, subscribers, suppressions
 from alerts.audience.addresses import normalise
 from alerts.audience.lists import applying, export, rows, run, shapes, staging, undoing
 from alerts.audience.lists.judging import Outcome
@@ -473,22 +473,6 @@ def test_an_erasure_takes_staged_lines_along(site: Database) -> None:
     with site.begin() as session, pytest.raises(NotFound):
         subscribers.find(session, "ana@example.org")
     assert erasure.finish(site)
-
-
-def test_a_reader_can_be_told_all_that_is_kept(site: Database) -> None:
-    imported(site, ANA_AND_BEN)
-    with site.begin() as session:
-        reader = subscribers.find(session, "ana@example.org")
-        suppressions.suppress(
-            session, PEPPER, "ana@example.org", cause="complaint", evidence="550", origin="x", now=NOW
-        )
-        found = own_data.gather(session, PEPPER, reader)
-    assert found.address == "ana@example.org"
-    assert [each.topic for each in found.following] == ["all"]
-    assert [each.source for each in found.consents] == ["import: the fair"]
-    assert [(each.kind, each.topic) for each in found.history] == [("follow", "all"), ("suppress", "")]
-    assert found.suppression is not None
-    assert found.suppression.cause == "complaint"
 
 
 def test_a_large_file_comes_in_while_others_go_on_writing(db: Database) -> None:
