@@ -29,7 +29,8 @@ from sqlmodel import Session
 from starlette.types import ASGIApp
 
 from alerts import __version__, config, db, logs, loops
-from alerts.audience import signups
+from alerts.audience import erasure, signups
+from alerts.audience.lists import run as run_imports
 from alerts.audience.signups import HourlyLimits
 from alerts.audience.tokens import Keys
 from alerts.config import Config, TransportConfig
@@ -186,6 +187,8 @@ class _Daemon:
         settings, database, keys = self._settings, self._database, self._keys
         self._scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
         self._scheduler.add_job(_sweep, args=[database], seconds=60, **_often())
+        self._scheduler.add_job(_finish_erasures, args=[database], seconds=15, **_often())
+        self._scheduler.add_job(_tend_imports, args=[database, keys.pepper], seconds=15, **_often())
         transports = _transports(settings)
         renderer = Renderer(self._site, self._folders)
         await asyncio.to_thread(_warm_up, renderer, settings.site.language)
@@ -287,6 +290,14 @@ def _swept(session: Session) -> None:
 
 async def _release_held(database: Database) -> None:
     await database.run(_release_due)
+
+
+async def _finish_erasures(database: Database) -> None:
+    await asyncio.to_thread(erasure.finish, database)
+
+
+async def _tend_imports(database: Database, pepper: bytes) -> None:
+    await asyncio.to_thread(run_imports.tend, database, pepper, _utc_now)
 
 
 def _release_due(session: Session) -> int:

@@ -28,7 +28,7 @@ from sqlmodel import AutoString, Session
 
 from alerts.errors import Unavailable
 from alerts.migrations import NEWEST
-from alerts.models import Site, SiteFact, table_of
+from alerts.models import ADDRESS_COLUMNS, Site, SiteFact, table_of
 
 try:
     from pysqlite3 import dbapi2 as _sqlite  # a recent SQLite, where its wheels exist
@@ -133,6 +133,15 @@ def lock_name(session: Session, name: str) -> None:
 
 
 _LOCK_NAME = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+def prefer_indexes(session: Session) -> None:
+    """Has PostgreSQL look rows up by index until the transaction ends, whatever it believes of their number.
+
+    It is for tables of which it knows little: they grow by a million rows in minutes, or hold addresses.
+    """
+    if _dialect(session) == "postgresql":
+        session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")
 
 
 def insert_or_ignore(session: Session, table: sa.Table) -> Any:
@@ -367,6 +376,17 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    if connection.dialect.name == "postgresql":
+        _keep_out_of_statistics(connection)
+
+
+def _keep_out_of_statistics(connection: Connection) -> None:
+    """Has ANALYZE take no samples of addresses: those would outlive an erasure."""
+    quote = connection.dialect.identifier_preparer.quote
+    for table, column in ADDRESS_COLUMNS:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(column)} SET STATISTICS 0"
+        )
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -389,6 +409,7 @@ def _sqlite_engine(url: URL) -> Engine:
         # FULL for all: it costs one fsync per commit, and our commits carry hundreds of readers each.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA secure_delete=ON")  # of who is erased, no byte stays where it was
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -142,10 +142,21 @@ class SubscriberState(StrEnum):
     ERASED = "erased"
 
 
+class ImportState(StrEnum):
+    """How far an import is: until it is sealed nothing of it counts, and from then on all of it will."""
+
+    STAGING = "staging"  # being read and checked
+    APPLYING = "applying"  # sealed: whoever comes by goes on with it
+    APPLIED = "applied"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+
+
 class SiteFact(StrEnum):
     """The names in the table of the site's facts."""
 
     SECRET = "secret"  # noqa: S105 - a name: of a mark of the first secret
+    ERASED = "erased"  # when somebody was erased last whose traces may still be in the database's files
     # Of a move: in the file, its number and where the site went ...
     MOVE = "move"
     MOVED_TO = "moved_to"
@@ -432,6 +443,64 @@ class Consent(SQLModel, table=True):
     confirmed_at: datetime
 
 
+class ImportBatch(SQLModel, table=True):
+    """A file of readers on its way in, and afterwards what can be undone of it."""
+
+    __tablename__ = "import_batch"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    state: str = Field(default=ImportState.STAGING)
+    by: str
+    language: str  # of new readers whose line names none
+    lines: int = 0  # staged
+    # How far it is applied, or undone: the next lines are those behind.
+    step: int = 0
+    line: int = Field(default=0, sa_type=Id)
+    counts: dict[str, int] = Field(default_factory=dict, sa_type=JSON)  # {what became of lines: how many}
+    made_at: datetime
+    sealed_at: datetime | None = None
+    touched_at: datetime  # somebody worked on it
+    ended_at: datetime | None = None
+
+
+class ImportLine(SQLModel, table=True):
+    """A line of a file that was read and not yet applied; it goes when it is."""
+
+    __tablename__ = "import_line"
+
+    import_id: int = Field(primary_key=True, foreign_key="import_batch.id", sa_type=Id)
+    step: int = Field(primary_key=True)  # opt-outs before readers: the order of applying
+    line: int = Field(primary_key=True, sa_type=Id)
+    address: str
+    address_key: str
+    topic: str  # its slug; empty in an opt-out of all
+    frequency: str
+    cause: str = ""  # of a suppression
+    consent_source: str = ""
+    consent_at: datetime | None = None
+    settings: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)  # of a new reader
+
+    __table_args__ = (UniqueConstraint("address_key", "import_id", "topic"),)
+
+
+class ImportChange(SQLModel, table=True):
+    """What an import changed for a reader, so that it can be undone; without an address."""
+
+    __tablename__ = "import_change"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=Id)
+    import_id: int = Field(foreign_key="import_batch.id", sa_type=Id)
+    line: int = Field(sa_type=Id)
+    kind: str  # new, follow, change, leave
+    subscriber_id: int = Field(sa_type=Id)
+    topic_id: int | None = Field(default=None, sa_type=Id)
+    before: str = ""  # the frequency that it replaced
+    kept: str = ""  # why an undoing left it alone
+    at: datetime
+
+    __table_args__ = (Index("ix_import_change_batch", "import_id", "id"),)
+
+
 class Notice(SQLModel, table=True):
     """Mail one person asked for: to confirm a sign-up, for the link to their page, to change their address."""
 
@@ -684,3 +753,17 @@ class Audit(SQLModel, table=True):
 def table_of(model: type[SQLModel]) -> Table:
     """Gives the Core table of a model, for statements on the hot path: mapped objects cost ten times as much."""
     return SQLModel.metadata.tables[str(model.__tablename__)]
+
+
+# Where an address may stand: `audience.erasure` clears each of them, and a test looks for others.
+ADDRESS_COLUMNS = (
+    ("subscriber", "address"),
+    ("subscriber", "address_key"),
+    ("sign_up", "address"),
+    ("sign_up", "address_key"),
+    ("notice", "address"),
+    ("address_change", "address"),
+    ("address_change", "address_key"),
+    ("import_line", "address"),
+    ("import_line", "address_key"),
+)

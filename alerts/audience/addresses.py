@@ -1,7 +1,9 @@
 """The door for addresses: each is checked and normalised once, here, and trusted everywhere else."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import email_validator
 from email_validator import EmailNotValidError, validate_email
@@ -16,6 +18,12 @@ _FOR_REHEARSALS = frozenset({"test", "localhost"})
 email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
     name for name in email_validator.SPECIAL_USE_DOMAIN_NAMES if name not in _FOR_REHEARSALS
 ]
+
+_PLAIN_NAME = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+)  # RFC 5322, 3.2.3
+_LONGEST_NAME = 64  # RFC 5321, 4.5.3.1.1
+_SHORT = 200  # far below any limit on the whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +41,8 @@ def normalise(address: str) -> Address:
     relay offers SMTPUTF8, and are refused for good if it does not. The key folds case on both sides: no mail
     system in use tells `Ann@` from `ann@`, and a reader who types either is the same reader.
     """
-    try:
-        valid = validate_email(address.strip(), check_deliverability=False, strict=True)
-    except EmailNotValidError as error:
-        raise Refused(_reason(error)) from None
-    wire = f"{valid.local_part}@{valid.ascii_domain}"
+    text = address.strip()
+    wire = _wire_of_most(text) or _wire(text)
     return Address(wire, _folded(wire))
 
 
@@ -47,7 +52,35 @@ def masked(address: str) -> str:
     return f"{local[:1]}…@{domain}"
 
 
+def _wire_of_most(text: str) -> str | None:
+    """Gives what `_wire` does for most addresses there are, in a twentieth of the time; None for all others."""
+    name, _, domain = text.rpartition("@")
+    if len(text) <= _SHORT and len(name) <= _LONGEST_NAME and _PLAIN_NAME.fullmatch(name):
+        ascii_domain = _ascii_domain(domain)
+        return f"{name}@{ascii_domain}" if ascii_domain else None
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _ascii_domain(domain: str) -> str | None:
+    """Gives a domain as it goes on the wire; readers by the thousand share one."""
+    try:
+        return _wire(f"x@{domain}").removeprefix("x@")
+    except Refused:
+        return None
+
+
+def _wire(text: str) -> str:
+    try:
+        valid = validate_email(text, check_deliverability=False, strict=True)
+    except EmailNotValidError as error:
+        raise Refused(_reason(error)) from None
+    return f"{valid.local_part}@{valid.ascii_domain}"
+
+
 def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 

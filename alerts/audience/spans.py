@@ -47,9 +47,25 @@ def change(
     session: Session, subscriber_id: int, topic_id: int, old: Frequency, new: Frequency, now: datetime
 ) -> None:
     """Has a topic come at another frequency from now on; what the old one owes so far still comes."""
+    change_many(session, [subscriber_id], topic_id, old, new, now)
+
+
+def change_many(
+    session: Session, ids: Sequence[int], topic_id: int, old: Frequency, new: Frequency, now: datetime
+) -> None:
+    """Changes the frequency of many readers who have the same one, as `change` does one's."""
     if old.is_digest:
-        session.exec(_open_spans(subscriber_id, topic_id).values(until=now))
-    begin(session, [subscriber_id], topic_id, new, now)
+        session.exec(_open_spans(ids, topic_id).values(until=now))
+    begin(session, ids, topic_id, new, now)
+
+
+def leave_all(session: Session, ids: Sequence[int], now: datetime) -> None:
+    """Has no digest of these readers carry anything any more, as `leave` does for one."""
+    session.exec(sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id).in_(ids)))
+    marks = sa.update(DigestMark).where(
+        col(DigestMark.subscriber_id).in_(ids), col(DigestMark.until).is_(None)
+    )
+    session.exec(marks.values(until=now))
 
 
 def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datetime) -> None:
@@ -75,9 +91,9 @@ def place(session: Session, reader: Subscriber) -> None:
         session.add(mark)
 
 
-def _open_spans(subscriber_id: int, topic_id: int) -> sa.Update:
+def _open_spans(ids: Sequence[int], topic_id: int) -> sa.Update:
     return sa.update(DigestSpan).where(
-        col(DigestSpan.subscriber_id) == subscriber_id,
+        col(DigestSpan.subscriber_id).in_(ids),
         col(DigestSpan.topic_id) == topic_id,
         col(DigestSpan.until).is_(None),
     )

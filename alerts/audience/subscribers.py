@@ -13,15 +13,13 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, col, select
 
-from alerts.audience import spans, suppressions
+from alerts.audience import erasure, spans, suppressions
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.db import insert_or_ignore
 from alerts.errors import NotFound
 from alerts.models import (
-    AddressChange,
     Audit,
-    Farewell,
     Frequency,
     Subscriber,
     SubscriberState,
@@ -36,7 +34,6 @@ log = structlog.get_logger()
 _SUBSCRIBER = table_of(Subscriber)
 _SUBSCRIPTION = table_of(Subscription)
 _EVENT = table_of(SubscriptionEvent)
-_OF_ONE_READER = (table_of(AddressChange), table_of(Farewell))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,21 +294,51 @@ def readdress(
 
 
 def erase(session: Session, subscriber_id: int, *, by: str, now: datetime) -> None:
-    """Forgets who a subscriber was; what was sent stays counted, a suppression stays known by its hash."""
+    """Forgets who a subscriber was; what was sent stays counted, a suppression stays known by its hash.
+
+    `erasure.finish` then clears the database's files, as the daemon and the command do.
+    """
     acknowledge_after_openings(session, subscriber_id)
     reader = _locked(session, subscriber_id)
     if reader.state == SubscriberState.ERASED:
         return
-    for each in _current(session, subscriber_id):
-        each.until = now
-        session.add(each)
-    spans.leave(session, subscriber_id, None, now)
-    for table in _OF_ONE_READER:
-        session.connection().execute(sa.delete(table).where(table.c.subscriber_id == subscriber_id))
+    if reader.address_key is not None:
+        erasure.forget(session, {subscriber_id: reader.address_key}, now)
+    _end_all(session, [subscriber_id], now)
     reader.address = reader.address_key = None
     reader.state = SubscriberState.ERASED
     session.add(reader)
     _record(session, subscriber_id, "erase", None, "", by, now)
+
+
+def erase_many(session: Session, ids: Sequence[int], *, by: str, now: datetime) -> None:
+    """Forgets readers, at most some hundreds at once, as `erase` does one; whoever is erased already is left out."""
+    query = (
+        select(Subscriber.id, Subscriber.address_key)
+        .where(col(Subscriber.id).in_(ids), col(Subscriber.state) != SubscriberState.ERASED)
+        .order_by(col(Subscriber.id))
+        .with_for_update()
+    )
+    keys = {_known(id_): key or "" for id_, key in session.exec(query)}
+    if not keys:
+        return
+    for each in keys:
+        acknowledge_after_openings(session, each)
+    erasure.forget(session, keys, now)
+    _end_all(session, [*keys], now)
+    gone = {"address": None, "address_key": None, "state": SubscriberState.ERASED}
+    session.exec(sa.update(Subscriber).where(col(Subscriber.id).in_(keys)).values(gone))
+    event = {"topic_id": None, "kind": "erase", "detail": "", "by": by, "at": now}
+    session.connection().execute(sa.insert(_EVENT), [{"subscriber_id": each, **event} for each in keys])
+    _audit(session, "subscriber.erase", "subscribers", {"count": len(keys)}, by, now)
+
+
+def _end_all(session: Session, ids: Sequence[int], now: datetime) -> None:
+    current = sa.update(Subscription).where(
+        col(Subscription.subscriber_id).in_(ids), col(Subscription.until).is_(None)
+    )
+    session.exec(current.values(until=now))
+    spans.leave_all(session, ids, now)
 
 
 def _locked(session: Session, subscriber_id: int) -> Subscriber:

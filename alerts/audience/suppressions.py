@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import address_hash
-from alerts.db import insert_or_ignore
+from alerts.db import among, insert_or_ignore
 from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression, table_of
 
 log = structlog.get_logger()
@@ -106,6 +106,36 @@ def release(session: Session, pepper: bytes, address_key: str, *, by: str, now: 
     return True
 
 
+def release_origin(
+    session: Session, pepper: bytes, origin: str, *, since: datetime, limit: int, by: str, now: datetime
+) -> int:
+    """Undoes what one origin suppressed since then, some at a time; gives how many, none once all are released."""
+    found = session.exec(select(Suppression).where(Suppression.origin == origin).limit(limit)).all()
+    if not found:
+        return 0
+    hashes = {each.address_hash for each in found}
+    # Who was known is told by the reader's own row; who signed up since bears the cause.
+    bearing = select(Subscriber).where(
+        col(Subscriber.suppressed).in_({each.cause for each in found}),
+        col(Subscriber.created_at) >= since,
+        col(Subscriber.address_key).is_not(None),
+    )
+    for reader in session.exec(bearing.with_for_update()).all():
+        if address_hash(pepper, reader.address_key or "") in hashes:
+            reader.suppressed = ""
+            session.add(reader)
+            session.add(SubscriptionEvent(subscriber_id=_id(reader), kind="release", by=by, at=now))
+    session.exec(sa.delete(Suppression).where(col(Suppression.address_hash).in_(hashes)))
+    _audit(session, "address.release", {"origin": origin, "count": len(found)}, by, now)
+    return len(found)
+
+
+def origin_of(session: Session, pepper: bytes, address_key: str) -> str | None:
+    """Gives what suppressed an address, None when nothing did."""
+    found = session.get(Suppression, address_hash(pepper, address_key))
+    return None if found is None else found.origin
+
+
 def is_suppressed(session: Session, pepper: bytes, address_key: str) -> bool:
     """Whether an address must not be mailed."""
     return bool(causes(session, pepper, [address_key]))
@@ -114,10 +144,11 @@ def is_suppressed(session: Session, pepper: bytes, address_key: str) -> bool:
 def causes(session: Session, pepper: bytes, address_keys: Sequence[str]) -> Mapping[str, str]:
     """Gives the cause for each of the addresses that is suppressed."""
     hashes = {address_hash(pepper, key): key for key in address_keys}
-    found = session.exec(
-        select(Suppression.address_hash, Suppression.cause).where(col(Suppression.address_hash).in_(hashes))
-    ).all()
+    found = session.connection().execute(_CAUSES, {"hashes": hashes})
     return {hashes[name]: cause for name, cause in found}
+
+
+_CAUSES = sa.select(_TABLE.c.address_hash, _TABLE.c.cause).where(among(_TABLE.c.address_hash, "hashes"))
 
 
 def count(session: Session) -> list[Counted]:

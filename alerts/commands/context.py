@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -110,9 +110,9 @@ def say_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
 
 
-def say_json_line(value: object) -> None:
+def say_json_line(value: object, stream: TextIO | None = None) -> None:
     """Prints a value as JSON on one line, for a stream of them."""
-    sys.stdout.write(json.dumps(value, default=_plain) + "\n")
+    (stream or sys.stdout).write(json.dumps(value, default=_plain) + "\n")
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:

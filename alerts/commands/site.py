@@ -108,6 +108,16 @@ def upgrade(context: typer.Context) -> None:
 
 
 @database.command()
+def rewrite(context: typer.Context) -> None:
+    """Clear the database's files of every byte of who was erased; on PostgreSQL its tables are locked meanwhile."""
+    from alerts.audience import erasure
+
+    with front(context).database() as opened:
+        erasure.rewrite(opened)
+    say("The database's tables hold no byte of who was erased.")
+
+
+@database.command()
 def move(
     context: typer.Context,
     url: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from alerts.commands import lists
 from alerts.commands.context import AsJson, by, front, now, say, say_facts, say_json, say_json_line, say_table
 from alerts.errors import Refused
 
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
     from alerts.audience.subscribers import SubscriberView
 
 app = typer.Typer(no_args_is_help=True, help="Who reads what.")
+app.command("import")(lists.import_)
+app.command()(lists.imports)
+app.command()(lists.export)
+app.command()(lists.data)
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The reader's address.")]
 TopicName = Annotated[str, typer.Argument(help="The topic's short name.")]
 Frequency = Annotated[
-    Literal["every", "flash"], typer.Option(help="every: each entry; flash: key events only.")
+    Literal["flash", "every", "hourly", "daily", "weekly"],
+    typer.Option(help="flash: key events only; every: each entry; the others: digests."),
 ]
 
 
@@ -211,12 +217,18 @@ def consents(
 @app.command()
 def erase(context: typer.Context, address: Address) -> None:
     """Forget who a reader was; a suppression stays known by its hash."""
-    from alerts.audience import subscribers
+    from alerts.audience import erasure, subscribers
 
-    with front(context).transaction() as session:
-        reader = subscribers.find(session, address)
-        subscribers.erase(session, reader, by=by(), now=now())
+    with front(context).database() as database:
+        with database.begin() as session:
+            reader = subscribers.find(session, address)
+            subscribers.erase(session, reader, by=by(), now=now())
+        is_finished = erasure.finish(database)
     say(f"Subscriber {reader} is erased.")
+    if not is_finished:
+        say(
+            "The database is busy: the daemon clears its files as soon as it can, or `alerts db rewrite` does."
+        )
 
 
 def _csv_lines(kind: type) -> Callable[[Any], object]:

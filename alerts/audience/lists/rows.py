@@ -1,0 +1,168 @@
+"""From the bytes of a CSV file, in any common dialect, to its rows with their line numbers.
+
+It streams: one row is in memory, and neither a line without an end nor a quote that is never closed changes that.
+"""
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from alerts.errors import Refused
+
+# One process-wide number of the csv module, which nothing else here uses.
+LONGEST_CELL = 65_536
+csv.field_size_limit(LONGEST_CELL)
+_LONGEST_LINE = 4 * LONGEST_CELL
+_LONGEST_RECORD = 4 * _LONGEST_LINE  # over all the lines that its quotes span
+_DELIMITERS = (",", ";", "\t")
+_SEPARATOR_LINE = "sep="  # a spreadsheet's own: it names the delimiter
+_ENOUGH_TO_TELL = 4_096  # bytes
+_READ_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A line that is refused: its number from 1, and why; never its text."""
+
+    line: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The cells of one record, and the line that it begins in."""
+
+    line: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file as it reads: how it is written, its first row, and all others as they come."""
+
+    encoding: str
+    delimiter: str
+    header: tuple[str, ...]
+    rows: Iterator[Row | Bad]
+
+
+def read(file: BinaryIO) -> Table:
+    """Gives a file's header and rows; Refused when there is not even a header."""
+    start = file.read(_ENOUGH_TO_TELL)
+    encoding = _encoding(start)
+    whole = io.BufferedReader(_Rejoined(start, file), _READ_AT_ONCE)
+    lines = _Lines(io.TextIOWrapper(whole, encoding, errors="replace", newline=""))
+    first = next((line for line in lines if line.strip()), "")
+    if "\0" in first or not first:
+        raise Refused("This is no CSV file: it has no line of column names.")
+    delimiter = _delimiter(first)
+    if first.lower().startswith(_SEPARATOR_LINE) and len(first.strip()) == len(_SEPARATOR_LINE) + 1:
+        delimiter, first = first[len(_SEPARATOR_LINE)], next(lines, "")
+    lines.put_back(first)
+    rows = _rows(lines, delimiter)
+    header = next(rows, None)
+    if not isinstance(header, Row):
+        raise Refused("This is no CSV file: its line of column names cannot be read.")
+    return Table(encoding, delimiter, header.cells, _whole(rows, len(header.cells)))
+
+
+class _Rejoined(io.RawIOBase):
+    """What was read already, and the file behind it."""
+
+    def __init__(self, start: bytes, file: BinaryIO) -> None:
+        self._start, self._file = start, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # the stub says Buffer
+        data = self._start[: len(buffer)] or self._file.read(len(buffer)) or b""
+        self._start = self._start[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Lines:
+    """A text's lines with their ends; of one that is too long only the beginning, and that it was cut."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._again: list[str] = []
+        self.number = 0  # of the line given last
+        self.was_cut = False
+        self._length = 0  # of the record so far
+
+    def begin_record(self) -> None:
+        self.was_cut, self._length = False, 0
+
+    def put_back(self, line: str) -> None:
+        self._again.append(line)
+        self.number -= 1
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.pop() if self._again else self._text.readline(_LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._length += len(line)
+        if self._length > _LONGEST_RECORD:
+            raise csv.Error("The record is too long.")
+        rest = line
+        while len(rest) >= _LONGEST_LINE and not rest.endswith(("\n", "\r")):
+            self.was_cut = True
+            rest = self._text.readline(_LONGEST_LINE)
+        return line
+
+
+def _encoding(start: bytes) -> str:
+    if start.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # Text in ASCII, as column names are, has every second byte zero in UTF-16.
+    pairs = len(start) // 2
+    if pairs and start[1::2].count(0) * 2 > pairs and not start[::2].count(0):
+        return "utf-16-le"
+    if pairs and start[::2].count(0) * 2 > pairs and not start[1::2].count(0):
+        return "utf-16-be"
+    return "utf-8"
+
+
+def _delimiter(header: str) -> str:
+    """Gives the delimiter that cuts the column names into the most; a comma when none does."""
+    counts = {each: len(next(csv.reader([header], delimiter=each), ())) for each in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda each: counts[each])
+
+
+def _rows(lines: _Lines, delimiter: str) -> Iterator[Row | Bad]:
+    reader = csv.reader(lines, delimiter=delimiter)
+    while True:
+        first = lines.number + 1
+        lines.begin_record()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield Bad(first, f"A cell is longer than {LONGEST_CELL} characters, or a quote is never closed.")
+            continue
+        if lines.was_cut:
+            yield Bad(first, f"The line is longer than {_LONGEST_LINE} characters.")
+        elif any("\0" in cell for cell in cells):
+            yield Bad(first, "There is a NUL in it.")
+        elif any(cell.strip() for cell in cells):
+            yield Row(first, tuple(cells))
+
+
+def _whole(rows: Iterator[Row | Bad], columns: int) -> Iterator[Row | Bad]:
+    for row in rows:
+        if isinstance(row, Row) and len(row.cells) != columns:
+            yield Bad(row.line, f"It has {len(row.cells)} cells, and there are {columns} columns.")
+        else:
+            yield row
