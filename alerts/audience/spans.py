@@ -14,10 +14,11 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.slots import slot_of
 from alerts.db import insert_or_ignore
-from alerts.models import DigestMark, DigestSpan, Frequency, Subscriber, table_of
+from alerts.models import DigestMark, DigestSlot, DigestSpan, Diversion, Frequency, Subscriber, table_of
 
 _SPAN = table_of(DigestSpan)
 _MARK = table_of(DigestMark)
+_SLOT = table_of(DigestSlot)
 
 
 def begin(session: Session, ids: Sequence[int], topic_id: int, frequency: Frequency, now: datetime) -> None:
@@ -54,6 +55,8 @@ def change(
 
 def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datetime) -> None:
     """Has digests carry nothing more of a topic, or of any (None)."""
+    if topic_id is None:
+        session.exec(sa.delete(Diversion).where(col(Diversion.subscriber_id) == subscriber_id))
     gone = sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id) == subscriber_id)
     session.exec(gone if topic_id is None else gone.where(col(DigestSpan.topic_id) == topic_id))
     owed = select(DigestSpan.frequency).where(DigestSpan.subscriber_id == subscriber_id)
@@ -70,9 +73,12 @@ def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datet
 
 def place(session: Session, reader: Subscriber) -> None:
     """Has a reader's digests come at the hour that their row says; their windows go on where they were."""
-    for mark in session.exec(select(DigestMark).where(DigestMark.subscriber_id == reader.id)):
+    marks = select(DigestMark).where(DigestMark.subscriber_id == reader.id)
+    # In the order in which digests lock them.
+    for mark in session.exec(marks.order_by(DigestMark.frequency).with_for_update()).all():
         mark.slot = slot_of(mark.frequency, reader.zone, reader.digest_hour, reader.digest_weekday)
         session.add(mark)
+        _have_slots(session, mark.frequency, [mark.slot])
 
 
 def _open_spans(subscriber_id: int, topic_id: int) -> sa.Update:
@@ -94,6 +100,7 @@ def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now:
         for slot, members in by_slot.items()
         for each in members
     ]
+    _have_slots(session, frequency, sorted(by_slot))
     session.connection().execute(insert_or_ignore(session, _MARK), rows)
     session.exec(
         sa.update(DigestMark)
@@ -104,3 +111,8 @@ def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now:
         )
         .values(until=None, through=now)
     )
+
+
+def _have_slots(session: Session, frequency: str, slots: Sequence[str]) -> None:
+    rows = [{"frequency": frequency, "slot": slot} for slot in slots]
+    session.connection().execute(insert_or_ignore(session, _SLOT), rows)
