@@ -36,6 +36,7 @@ from alerts.declared import declare
 from alerts.dispatch.announce import release_due
 from alerts.dispatch.compose import Composer, ReturnPath
 from alerts.dispatch.deliver import Deliverer, Settings
+from alerts.dispatch.digests.announcing import Policy, announce_digests
 from alerts.dispatch.gates import Limits
 from alerts.dispatch.journal import Journals
 from alerts.dispatch.rates import Rate
@@ -118,7 +119,7 @@ async def _serve(
         _polling(scheduler, _poller(settings, database, fetches, reads)) as poll_now,
         _pages(settings, database, keys, site, folders, Callbacks(database, poll_now, _utc_now)),
         _subscribing(scheduler, settings, Hubs(database, fetches, site.base_url, _utc_now)),
-        _ticking(scheduler, database),
+        _ticking(scheduler, database, Policy(settings.digests.late, settings.digests.late_after)),
         asyncio.TaskGroup() as tasks,
     ):
         listening = tasks.create_task(_listen(database, deliverer))
@@ -133,9 +134,10 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _ticking(scheduler: AsyncIOScheduler, database: Database) -> AsyncIterator[None]:
+async def _ticking(scheduler: AsyncIOScheduler, database: Database, policy: Policy) -> AsyncIterator[None]:
     """Runs the scheduler, whose jobs ask often what is due; a tick that comes late is not made up for."""
     scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
+    scheduler.add_job(_announce_digests, args=[database, policy], seconds=5, **_often())
     none_under_way = _none_under_way(scheduler)
     scheduler.start()
     try:
@@ -196,6 +198,14 @@ def _often() -> dict[str, Any]:
 
 async def _release_held(database: Database) -> None:
     await database.run(_release_due)
+
+
+async def _announce_digests(database: Database, policy: Policy) -> None:
+    await database.run(_announce_due, policy)
+
+
+def _announce_due(session: Session, policy: Policy) -> int:
+    return announce_digests(session, policy, db.clock(session))
 
 
 def _release_due(session: Session) -> int:

@@ -41,8 +41,13 @@ def rule_of(alert: sa.Row[Any] | Alert) -> AlertRule:
         {int(topic): frozenset(words) for topic, words in alert.audience.items()},
         alert.released_at or alert.announced_at,
         alert.expires_at,
-        Slot(alert.frequency, alert.slot, alert.window_end) if alert.window_end else None,
+        _slot_of(alert) if alert.window_end else None,
     )
+
+
+def _slot_of(alert: Any) -> Slot:
+    is_skipped = alert.expires_at <= alert.announced_at
+    return Slot(alert.frequency, alert.slot, alert.window_end, is_skipped)
 
 
 def run(session: Session, rule: AlertRule, *, after: int, upto: int, limit: int) -> tuple[int, int, int]:

@@ -41,6 +41,7 @@ class Slot:
     frequency: str
     name: str
     window_end: datetime
+    is_skipped: bool = False  # it is late, and late ones are not sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ def unfit_for_digest(
         return UNSUBSCRIBED
     if reader.is_paused:
         return Skip(DeliveryState.SKIPPED, "paused")
+    if digest.slot is not None and digest.slot.is_skipped:
+        return Skip(DeliveryState.EXPIRED, "late, and late digests are skipped")
     if now >= digest.expires_at:
         return Skip(DeliveryState.EXPIRED, _EXPIRED)
     return None

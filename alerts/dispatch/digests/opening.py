@@ -22,9 +22,12 @@ def fresh(
 ) -> Iterator[tuple[Skip | Wording, Members]]:
     """Decides for readers who come for the first time; moves their marks, and keeps what the digest tells them.
 
-    Who finds nothing new is not among them: no digest is empty.
+    Who finds nothing new is not among them: no digest is empty. Nor is anybody once its time has run out: their next
+    one begins where this one would have.
     """
     slot = _slot(rule)
+    if now >= rule.expires_at and not slot.is_skipped:
+        return
     selected = select(session, digest_id, slot, ids)
     told: dict[str, tuple[str, Content]] = {}
     concerned = sorted(selected.contents.keys() | selected.left)

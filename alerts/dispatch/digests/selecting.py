@@ -71,7 +71,7 @@ def select(session: Session, digest_id: int, slot: Slot, ids: Sequence[int]) -> 
     if not readers.through:
         return Selected({}, frozenset(), (), (), ())
     diverted = _diverted(session, slot, sorted(readers.through))
-    also = {alert_id for alerts in diverted.values() for alert_id in alerts}
+    also = {alert_id for alerts in diverted.values() for alert_id, _ in alerts}
     window = released.window(session, digest_id, min(readers.through.values()), slot.window_end, also)
     texts = released.texts(session, window.told)
     owed = _owed(window, readers, diverted)
@@ -83,7 +83,7 @@ def select(session: Session, digest_id: int, slot: Slot, ids: Sequence[int]) -> 
         readers.left,
         sorted(readers.through),
         sorted(readers.ended),
-        [(reader, alert_id) for reader, alerts in diverted.items() for alert_id in alerts],
+        [(reader, alert_id) for reader, alerts in diverted.items() for alert_id, _ in alerts],
     )
 
 
@@ -192,6 +192,9 @@ def _readers(session: Session, slot: Slot, ids: Sequence[int]) -> _Readers:
     )
 
 
+_Diverted: TypeAlias = tuple[int, datetime]  # an alert, and when
+
+
 @dataclass(frozen=True, slots=True)
 class _Owed:
     """What a reader is owed: alerts by topic, and all of them; some may have come from elsewhere."""
@@ -200,7 +203,7 @@ class _Owed:
     all: int
 
 
-def _owed(window: Window, readers: _Readers, diverted: Mapping[int, Sequence[int]]) -> dict[int, _Owed]:
+def _owed(window: Window, readers: _Readers, diverted: Mapping[int, Sequence[_Diverted]]) -> dict[int, _Owed]:
     shapes: dict[tuple[datetime, tuple[Span, ...]], _Owed] = {}
     owed: dict[int, _Owed] = {}
     for reader, through in readers.through.items():
@@ -209,7 +212,8 @@ def _owed(window: Window, readers: _Readers, diverted: Mapping[int, Sequence[int
         if (found := shapes.get(shape)) is None:
             found = shapes[shape] = _whole(window.owed(through, spans))
         if alerts := diverted.get(reader):
-            found = _whole(_with_diverted(window, found.by_topic, spans, alerts))
+            begun = [(alert_id, at) for alert_id, at in alerts if at >= through]
+            found = _whole(_with_diverted(window, found.by_topic, spans, begun))
         if found.all:
             owed[reader] = found
     return owed
@@ -223,19 +227,20 @@ def _whole(by_topic: Mapping[int, int]) -> _Owed:
 
 
 def _with_diverted(
-    window: Window, by_topic: Mapping[int, int], spans: Sequence[Span], alerts: Sequence[int]
+    window: Window, by_topic: Mapping[int, int], spans: Sequence[Span], alerts: Sequence[_Diverted]
 ) -> dict[int, int]:
-    """Adds what a reader was owed at once and did not get; who has left its topics since is not owed it."""
+    """Adds what a reader was owed at once and did not get, by the topics that they followed then and have not left."""
     more = dict(by_topic)
-    followed = {topic for topic, _, _ in spans}
+    diverted_at = dict(alerts)
     for each in window.told:
-        if each.alert_id in alerts:
-            for topic in each.topics & followed:
-                more[topic] = more.get(topic, 0) | window.of_alert(each.alert_id)
+        if (at := diverted_at.get(each.alert_id)) is None:
+            continue
+        for topic in {topic for topic, since, _ in spans if since is None or since <= at} & each.topics:
+            more[topic] = more.get(topic, 0) | window.of_alert(each.alert_id)
     return more
 
 
-def _diverted(session: Session, slot: Slot, ids: Sequence[int]) -> Mapping[int, list[int]]:
+def _diverted(session: Session, slot: Slot, ids: Sequence[int]) -> Mapping[int, list[_Diverted]]:
     values = {
         "of_frequency": slot.frequency,
         "end": slot.window_end,
@@ -243,9 +248,9 @@ def _diverted(session: Session, slot: Slot, ids: Sequence[int]) -> Mapping[int, 
         "first": ids[0],
         "last": ids[-1],
     }
-    found: dict[int, list[int]] = defaultdict(list)
-    for reader, alert_id in session.connection().execute(_DIVERTED, values):
-        found[reader].append(alert_id)
+    found: dict[int, list[_Diverted]] = defaultdict(list)
+    for reader, alert_id, at in session.connection().execute(_DIVERTED, values):
+        found[reader].append((alert_id, at))
     return found
 
 
@@ -276,7 +281,7 @@ _SPANS = (
     )
     .order_by(SPAN.c.subscriber_id, SPAN.c.topic_id, SPAN.c.since)
 )
-_DIVERTED = sa.select(DIVERSION.c.subscriber_id, DIVERSION.c.alert_id).where(
+_DIVERTED = sa.select(DIVERSION.c.subscriber_id, DIVERSION.c.alert_id, DIVERSION.c.at).where(
     DIVERSION.c.frequency == sa.bindparam("of_frequency"),
     DIVERSION.c.at < sa.bindparam("end"),
     DIVERSION.c.subscriber_id.between(sa.bindparam("first"), sa.bindparam("last")),
