@@ -386,7 +386,7 @@ class DigestSlot(SQLModel, table=True):
 
     frequency: str = Field(primary_key=True)
     slot: str = Field(primary_key=True)
-    next_at: datetime | None = None  # null until somebody looks for the first time
+    next_at: datetime | None = None  # null until somebody looks: the first instant after that
 
 
 class Diversion(SQLModel, table=True):

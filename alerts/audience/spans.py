@@ -12,7 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.audience.slots import slot_of
+from alerts.audience.slots import coming, slot_of
 from alerts.db import insert_or_ignore
 from alerts.models import DigestMark, DigestSlot, DigestSpan, Diversion, Frequency, Subscriber, table_of
 
@@ -78,7 +78,8 @@ def place(session: Session, reader: Subscriber) -> None:
     for mark in session.exec(marks.order_by(DigestMark.frequency).with_for_update()).all():
         mark.slot = slot_of(mark.frequency, reader.zone, reader.digest_hour, reader.digest_weekday)
         session.add(mark)
-        _have_slots(session, mark.frequency, [mark.slot])
+        # Windows go on, so the slot's last instant lies in this one; it is not for who comes after it.
+        _have_slot(session, mark.frequency, mark.slot, None)
 
 
 def _open_spans(subscriber_id: int, topic_id: int) -> sa.Update:
@@ -100,7 +101,8 @@ def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now:
         for slot, members in by_slot.items()
         for each in members
     ]
-    _have_slots(session, frequency, sorted(by_slot))
+    for slot in sorted(by_slot):
+        _have_slot(session, frequency, slot, coming(frequency, slot, now))
     session.connection().execute(insert_or_ignore(session, _MARK), rows)
     session.exec(
         sa.update(DigestMark)
@@ -113,6 +115,6 @@ def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now:
     )
 
 
-def _have_slots(session: Session, frequency: str, slots: Sequence[str]) -> None:
-    rows = [{"frequency": frequency, "slot": slot} for slot in slots]
-    session.connection().execute(insert_or_ignore(session, _SLOT), rows)
+def _have_slot(session: Session, frequency: str, slot: str, next_at: datetime | None) -> None:
+    row = {"frequency": frequency, "slot": slot, "next_at": next_at}
+    session.connection().execute(insert_or_ignore(session, _SLOT), [row])

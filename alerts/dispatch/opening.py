@@ -76,14 +76,14 @@ def _open_fresh(
 ) -> tuple[tuple[Opening, ...], int]:
     """Writes the rows of the next readers; gives the openings among them, and how far the batch is opened now.
 
-    A row that is there already undoes it all, by its key. A lease after the first looks for such rows, so that
-    even what should never be cannot stop a batch for good.
+    Who changed their choice since the release may have a row already. One that comes in this moment undoes it all, by
+    its key.
     """
     rule = lease.terms.rule
     ids = audience.scan(session, rule, after=opened_to, upto=lease.last_id, limit=plan.size)
     if not ids:
         return (), lease.last_id
-    known = _known(session, lease, ids) if lease.epoch > 1 else frozenset()
+    known = _known(session, lease, ids)
     openings: list[Opening] = []
     rows: _Rows = defaultdict(list)
     for verdict, alike in _decisions(session, lease, ids, now):
