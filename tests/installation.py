@@ -73,6 +73,17 @@ class Installation:
                 process.kill()
                 await process.wait()
 
+    async def dies(self, failpoint: str, log: str = "log") -> None:
+        """Runs a daemon until it kills itself at a point of its code (see alerts/failpoints.py)."""
+        with (self.folder / log).open("wb") as output:
+            process = await self._start("run", output=output.fileno(), failpoint=failpoint)
+        try:
+            assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
     async def polls(self, count: int = 2) -> None:
         """Returns once the feed was asked `count` times more: what it showed then is read."""
         await self.asked(len(self.feed.requests) + count)
@@ -86,8 +97,10 @@ class Installation:
     def log(self, name: str = "log") -> list[dict[str, object]]:
         return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
 
-    async def _start(self, *words: str, output: int = PIPE) -> Process:
+    async def _start(self, *words: str, output: int = PIPE, failpoint: str = "") -> Process:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ALERTS_")}
+        if failpoint:
+            environment["ALERTS_FAILPOINT"] = failpoint
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "alerts.cli", "--config", str(self.folder / "config.toml"), *words),
             env=environment,

@@ -4,7 +4,7 @@ Readers whose windows and topics are alike are worked out once. Who may hold som
 who were mailed at once lately, or have digests of more than one kind.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -169,30 +169,50 @@ def _readers(session: Session, slot: Slot, ids: Sequence[int]) -> _Readers:
         for row in marks
         if row.frequency == slot.frequency and row.slot == slot.name and row.through < slot.window_end
     }
-    values = {
-        "of_frequency": slot.frequency,
-        "end": slot.window_end,
-        "ids": ids,
-        "first": ids[0],
-        "last": ids[-1],
-    }
-    spans: dict[int, tuple[Span, ...]] = {}
-    ended: set[int] = set()
-    for reader, rows in groupby(connection.execute(_SPANS, values), key=itemgetter(0)):
-        own = tuple(row[1:] for row in rows)
-        spans[reader] = own
-        if any(until is not None for _, _, until in own):
-            ended.add(reader)
+    through = {reader: row.through for reader, row in of_slot.items()}
+    spans = _spans(session, slot, through)
     return _Readers(
-        through={reader: row.through for reader, row in of_slot.items()},
+        through=through,
         spans=spans,
         with_others=frozenset(row.subscriber_id for row in marks if row.frequency != slot.frequency),
-        ended=frozenset(ended),
+        ended=frozenset(
+            reader for reader, own in spans.items() if any(until is not None for _, _, until in own)
+        ),
         left=frozenset(reader for reader, row in of_slot.items() if row.until is not None),
     )
 
 
 _Diverted: TypeAlias = tuple[int, datetime]  # an alert, and when
+
+
+def _spans(session: Session, slot: Slot, through: Mapping[int, datetime]) -> Mapping[int, tuple[Span, ...]]:
+    """Gives what readers followed, with times only where they may cut a window.
+
+    So readers who signed up at different times are alike, and cost less. Most windows begin at one instant.
+    """
+    if not through:
+        return {}
+    usual = Counter(through.values()).most_common(1)[0][0]
+    groups = (
+        (usual, [reader for reader, at in through.items() if at >= usual]),
+        (min(through.values()), [reader for reader, at in through.items() if at < usual]),
+    )
+    spans: dict[int, tuple[Span, ...]] = {}
+    for since, ids in groups:
+        if ids:
+            values = {
+                "of_frequency": slot.frequency,
+                "end": slot.window_end,
+                "since": since,
+                "ids": ids,
+                "first": ids[0],
+                "last": ids[-1],
+            }
+            rows = session.connection().execute(_SPANS, values)
+            spans |= {
+                reader: tuple(tuple(row[1:]) for row in own) for reader, own in groupby(rows, itemgetter(0))
+            }
+    return spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,15 +284,13 @@ _MARKS = (
     .order_by(MARK.c.subscriber_id, MARK.c.frequency)  # one order of locks for all
     .with_for_update()
 )
-# Times only where they cut the window: readers who signed up at different times are alike, and cost less.
 _SPANS = (
     sa.select(
         SPAN.c.subscriber_id,
         SPAN.c.topic_id,
-        sa.case((SPAN.c.since > MARK.c.through, SPAN.c.since)),
+        sa.case((SPAN.c.since > sa.bindparam("since"), SPAN.c.since)),
         SPAN.c.until,
     )
-    .join(MARK, sa.and_(MARK.c.subscriber_id == SPAN.c.subscriber_id, MARK.c.frequency == SPAN.c.frequency))
     .where(
         SPAN.c.frequency == sa.bindparam("of_frequency"),
         SPAN.c.since < sa.bindparam("end"),
