@@ -23,7 +23,8 @@ from build import NOW, a_feed, a_topic, an_alert, an_entry, follows, readers
 KEYS = derive(b"s" * 32, [])
 AUDIENCE = [Frequency.EVERY, Frequency.FLASH]
 MINUTE = timedelta(minutes=1)
-LARGE = re.compile(r"(Seq Scan on|SCAN) (delivery|subscriber|subscription|digest_mark|digest_span)\b")
+LARGE = re.compile(r"(Seq Scan on|SCAN) (delivery|subscriber|subscription)\b")
+OF_DIGESTS = re.compile(r"(Seq Scan on|SCAN) (delivery|subscriber|subscription|digest_mark|digest_span)\b")
 
 Said = list[tuple[str, Any]]
 
@@ -91,7 +92,7 @@ def test_every_statement_of_a_digest_finds_its_readers_by_an_index(db: Database)
             mail(db, batch=500, chunk=250, now=end + GRACE)
     plans = explained(db, said)
     assert any("digest_span" in text for text in plans)
-    assert not {text: plan for text, plan in plans.items() if LARGE.search(plan)}
+    assert not {text: plan for text, plan in plans.items() if OF_DIGESTS.search(plan)}
 
 
 def mail(db: Database, *, batch: int, chunk: int, now: datetime = NOW + MINUTE) -> None:
