@@ -55,8 +55,6 @@ def change(
 
 def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datetime) -> None:
     """Has digests carry nothing more of a topic, or of any (None)."""
-    if topic_id is None:
-        session.exec(sa.delete(Diversion).where(col(Diversion.subscriber_id) == subscriber_id))
     gone = sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id) == subscriber_id)
     session.exec(gone if topic_id is None else gone.where(col(DigestSpan.topic_id) == topic_id))
     owed = select(DigestSpan.frequency).where(DigestSpan.subscriber_id == subscriber_id)
@@ -69,6 +67,8 @@ def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datet
         )
         .values(until=now)
     )
+    diverted = sa.delete(Diversion).where(col(Diversion.subscriber_id) == subscriber_id)
+    session.exec(diverted.where(col(Diversion.frequency).not_in(owed)))
 
 
 def place(session: Session, reader: Subscriber) -> None:

@@ -473,7 +473,9 @@ class Month:
             return
         row = session.get(Delivery, (alert.id, reader))
         is_said = row is not None and row.state in {DeliveryState.SKIPPED, DeliveryState.EXPIRED}
-        has_left = all(account.has_left(topic, released_at) for topic in owed)
+        # Moved to a digest, whose topics were left then.
+        is_diverted = row is not None and row.state == DeliveryState.DIVERTED
+        has_left = (any if is_diverted else all)(account.has_left(topic, released_at) for topic in owed)
         lapsed = session.exec(
             select(Delivery.alert_id)
             .join(Alert, col(Alert.id) == Delivery.alert_id)
@@ -522,7 +524,9 @@ class Ledger:
 
     def text(self, entry: int) -> tuple[int, str]:
         """The newest text, and what became of it since the entry's first alert was released."""
-        first = self.alerts_of(entry)[0]
+        first = next(
+            each for each in self.alerts_of(entry) if each.state in {AlertState.RELEASED, AlertState.DONE}
+        )
         own = [each for each in self._revisions if each.entry_id == entry]
         later = [each.is_correction for each in own if each.seen_at > first.released_at]
         return own[-1].number, "corrected" if any(later) else "updated" if later else ""
