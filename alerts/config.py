@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 
 from alerts import settings
 from alerts.audience import hints, tokens
+from alerts.dispatch.digests.announcing import Late
 from alerts.errors import ConfigError
 from alerts.mail import dkim
 from alerts.mail.dkim import Signer
@@ -167,6 +168,15 @@ class SendingConfig(Section):
     """... up to this."""
 
 
+class DigestsConfig(Section):
+    """What becomes of digests that could not be sent in time, because nothing ran."""
+
+    late: Late = Late.SEND
+    """A late digest: send (one over the whole time, and it says that it is late) or skip."""
+    late_after: LongTime = timedelta(minutes=30)
+    """A digest is late when it could not be begun for this long."""
+
+
 class WebConfig(Section):
     """The pages behind the links in mails."""
 
@@ -307,6 +317,8 @@ class Config(Section):
     """How politely the mailboxes at one domain are served; no limits when it has no section."""
     sending: SendingConfig = SendingConfig()
     """How mail is worked off."""
+    digests: DigestsConfig = DigestsConfig()
+    """What becomes of digests that could not be sent in time, because nothing ran."""
     web: WebConfig = WebConfig()
     """The pages behind the links in mails."""
     signup: SignupConfig = SignupConfig()

@@ -39,6 +39,7 @@ from alerts.declared import declare
 from alerts.dispatch.announce import release_due
 from alerts.dispatch.compose import Composer, ReturnPath
 from alerts.dispatch.deliver import Deliverer, Settings
+from alerts.dispatch.digests.announcing import Policy, announce_digests
 from alerts.dispatch.gates import Limits
 from alerts.dispatch.journal import Journals
 from alerts.dispatch.letters import Letters
@@ -186,6 +187,8 @@ class _Daemon:
             return
         settings, database, keys = self._settings, self._database, self._keys
         self._scheduler.add_job(_release_held, args=[database], seconds=1, **_often())
+        late = Policy(settings.digests.late, settings.digests.late_after)
+        self._scheduler.add_job(_announce_digests, args=[database, late], seconds=5, **_often())
         self._scheduler.add_job(_sweep, args=[database], seconds=60, **_often())
         self._scheduler.add_job(_finish_erasures, args=[database], seconds=15, **_often())
         self._scheduler.add_job(_tend_imports, args=[database, keys.pepper], seconds=15, **_often())
@@ -298,6 +301,14 @@ async def _finish_erasures(database: Database) -> None:
 
 async def _tend_imports(database: Database, pepper: bytes) -> None:
     await asyncio.to_thread(run_imports.tend, database, pepper, _utc_now)
+
+
+async def _announce_digests(database: Database, policy: Policy) -> None:
+    await database.run(_announce_due, policy)
+
+
+def _announce_due(session: Session, policy: Policy) -> int:
+    return announce_digests(session, policy, db.clock(session))
 
 
 def _release_due(session: Session) -> int:

@@ -349,6 +349,8 @@ class Subscription(SQLModel, table=True):
     frequency: str
     since: datetime  # follows the topic since
     chosen_at: datetime  # at this frequency since
+    # At once since, where `flash` and `every` took turns; null where `chosen_at` says it.
+    immediate_since: datetime | None = None
     until: datetime | None = None  # left; kept, so that who left mid-alert ends in a recorded state
 
     # Serves the audience scan.
@@ -386,6 +388,25 @@ class DigestMark(SQLModel, table=True):
 
     # Serves the audience scan.
     __table_args__ = (Index("ix_digest_mark_audience", "frequency", "slot", "subscriber_id"),)
+
+
+class DigestSlot(SQLModel, table=True):
+    """Readers whose digests come at the same instants; when the next are due. Made with its first mark, and kept."""
+
+    __tablename__ = "digest_slot"
+
+    frequency: str = Field(primary_key=True)
+    slot: str = Field(primary_key=True)
+    next_at: datetime | None = None  # null until somebody looks: the first instant after that
+
+
+class Diversion(SQLModel, table=True):
+    """An alert that a reader was owed at once, and that their next digest is to carry; the row goes when it does."""
+
+    subscriber_id: int = Field(primary_key=True, foreign_key="subscriber.id", sa_type=Id)
+    alert_id: int = Field(primary_key=True, sa_type=Id)
+    frequency: str  # of the digest
+    at: datetime
 
 
 class SubscriptionEvent(SQLModel, table=True):

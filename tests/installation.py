@@ -86,6 +86,17 @@ class Installation:
                 process.kill()
                 await process.wait()
 
+    async def dies(self, point: str, log: str = "log") -> None:
+        """Runs a daemon until it kills itself at a point of its code (see alerts/failpoints.py)."""
+        with (self.folder / log).open("wb") as output:
+            process = await self._start("run", output=output.fileno(), ALERTS_FAILPOINT=point)
+        try:
+            assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
     async def polls(self, count: int = 2) -> None:
         """Returns once the feed was asked `count` times more: what it showed then is read."""
         await self.asked(len(self.feed.requests) + count)

@@ -30,6 +30,11 @@ def slot_of(frequency: str, zone: str, hour: int, weekday: int) -> str:
     raise ValueError(f"{frequency} is no digest's frequency.")
 
 
+def zone_of(frequency: str, slot: str) -> str:
+    """Gives the zone whose clock a slot goes by."""
+    return _HOURLY if frequency == Frequency.HOURLY else slot.partition(" ")[0]
+
+
 def latest(frequency: str, slot: str, now: datetime) -> datetime:
     """Gives the last instant, `now` included, at which the slot's digests were due."""
     if frequency == Frequency.HOURLY:

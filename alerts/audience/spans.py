@@ -12,12 +12,13 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.audience.slots import slot_of
+from alerts.audience.slots import coming, slot_of
 from alerts.db import insert_or_ignore
-from alerts.models import DigestMark, DigestSpan, Frequency, Subscriber, table_of
+from alerts.models import DigestMark, DigestSlot, DigestSpan, Diversion, Frequency, Subscriber, table_of
 
 _SPAN = table_of(DigestSpan)
 _MARK = table_of(DigestMark)
+_SLOT = table_of(DigestSlot)
 
 
 def begin(session: Session, ids: Sequence[int], topic_id: int, frequency: Frequency, now: datetime) -> None:
@@ -82,13 +83,19 @@ def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datet
         )
         .values(until=now)
     )
+    diverted = sa.delete(Diversion).where(col(Diversion.subscriber_id) == subscriber_id)
+    session.exec(diverted.where(col(Diversion.frequency).not_in(owed)))
 
 
 def place(session: Session, reader: Subscriber) -> None:
     """Has a reader's digests come at the hour that their row says; their windows go on where they were."""
-    for mark in session.exec(select(DigestMark).where(DigestMark.subscriber_id == reader.id)):
+    marks = select(DigestMark).where(DigestMark.subscriber_id == reader.id)
+    # In the order in which digests lock them.
+    for mark in session.exec(marks.order_by(DigestMark.frequency).with_for_update()).all():
         mark.slot = slot_of(mark.frequency, reader.zone, reader.digest_hour, reader.digest_weekday)
         session.add(mark)
+        # Windows go on, so the slot's last instant lies in this one; it is not for who comes after it.
+        _have_slot(session, mark.frequency, mark.slot, None)
 
 
 def _open_spans(ids: Sequence[int], topic_id: int) -> sa.Update:
@@ -110,6 +117,8 @@ def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now:
         for slot, members in by_slot.items()
         for each in members
     ]
+    for slot in sorted(by_slot):
+        _have_slot(session, frequency, slot, coming(frequency, slot, now))
     session.connection().execute(insert_or_ignore(session, _MARK), rows)
     session.exec(
         sa.update(DigestMark)
@@ -120,3 +129,8 @@ def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now:
         )
         .values(until=None, through=now)
     )
+
+
+def _have_slot(session: Session, frequency: str, slot: str, next_at: datetime | None) -> None:
+    row = {"frequency": frequency, "slot": slot, "next_at": next_at}
+    session.connection().execute(insert_or_ignore(session, _SLOT), [row])

@@ -17,6 +17,7 @@ from alerts.audience import erasure, spans, suppressions
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.db import insert_or_ignore
+from alerts.dispatch import diversions
 from alerts.errors import NotFound
 from alerts.models import (
     Audit,
@@ -179,11 +180,17 @@ def follow(
         spans.begin(session, [subscriber_id], topic_id, frequency, now)
     elif held.until is not None:
         held.frequency, held.since, held.chosen_at, held.until = frequency, now, now, None
+        held.immediate_since = None
         kind = "follow"
         spans.begin(session, [subscriber_id], topic_id, frequency, now)
     elif held.frequency != frequency:
+        before = held.model_copy()
         spans.change(session, subscriber_id, topic_id, Frequency(held.frequency), frequency, now)
+        is_immediate = not frequency.is_digest and not Frequency(held.frequency).is_digest
+        held.immediate_since = (held.immediate_since or held.chosen_at) if is_immediate else None
         held.frequency, held.chosen_at = frequency, now
+        session.flush()
+        diversions.settle_change(session, before, now)
         kind = "change"
     else:
         return False

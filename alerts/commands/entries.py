@@ -127,11 +127,12 @@ def explain(
 ) -> None:
     """Tell from the ledger what became of an entry for a reader, and why."""
     from alerts.audience.addresses import normalise
+    from alerts.db import clock
     from alerts.dispatch.explain import explain as explained
 
     key = normalise(address).key
     with front(context).transaction() as session:
-        found = explained(session, key, entry)
+        found = explained(session, key, entry, clock(session))
     if as_json:
         say_json(found.as_json())
         return

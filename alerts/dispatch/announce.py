@@ -163,7 +163,7 @@ def _add_alert(
         state_reason="waits for approval" if feed.approval else "hold time" if is_held else "",
         in_doubt=feed.in_doubt,
         audience=audience,
-        last_subscriber_id=session.exec(select(sa.func.max(Subscriber.id))).one() or 0,
+        last_subscriber_id=_newest_subscriber(session),
         after_alert_id=after,
         announced_at=now,
         release_at=now + feed.hold if is_held and not feed.approval else None,
@@ -181,6 +181,10 @@ def _add_alert(
     return alert
 
 
+def _newest_subscriber(session: Session) -> int:
+    return session.exec(select(sa.func.max(Subscriber.id))).one() or 0
+
+
 def _release(session: Session, alert: Alert, now: datetime) -> None:
     """Lets an alert go out, with the newest text of its entries: edits made in the hold are in it."""
     carried = session.exec(select(AlertEntry).where(AlertEntry.alert_id == alert.id)).all()
@@ -191,6 +195,8 @@ def _release(session: Session, alert: Alert, now: datetime) -> None:
             session.delete(each)
             session.add(AlertEntry(alert_id=each.alert_id, entry_id=each.entry_id, revision=entry.revision))
     alert.state, alert.state_reason, alert.released_at = AlertState.RELEASED, "", now
+    # Choices count as they stand at the release: nobody could know of it before.
+    alert.last_subscriber_id = _newest_subscriber(session)
     session.add(alert)
     db.wake(session)
     log.info("alert_released", alert=alert.id, lane=alert.lane)

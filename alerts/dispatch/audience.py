@@ -1,8 +1,9 @@
-"""Who an alert's readers are: the keyset scan over subscriptions, and what `eligible` must know of each."""
+"""Who an alert's readers are: the keyset scan over subscriptions or marks, and what `eligible` must know of each."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -12,12 +13,14 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from alerts import db
-from alerts.dispatch.eligible import AlertRule, Following, Reader
-from alerts.models import Alert, Delivery, DeliveryState, Subscriber, Subscription, table_of
+from alerts.dispatch.digests import carried
+from alerts.dispatch.eligible import AlertRule, Following, Reader, Slot
+from alerts.models import Alert, Delivery, DeliveryState, DigestMark, Subscriber, Subscription, table_of
 
 SUBSCRIPTION = table_of(Subscription)
 SUBSCRIBER = table_of(Subscriber)
 DELIVERY = table_of(Delivery)
+MARK = table_of(DigestMark)
 
 
 _Shape: TypeAlias = tuple[Any, ...]
@@ -30,6 +33,21 @@ class Alike:
     reader: Reader
     language: str
     members: Sequence[tuple[int, str]]  # id and address
+
+
+def rule_of(alert: sa.Row[Any] | Alert) -> AlertRule:
+    """Gives whom a released alert is for."""
+    return AlertRule(
+        {int(topic): frozenset(words) for topic, words in alert.audience.items()},
+        alert.released_at or alert.announced_at,
+        alert.expires_at,
+        _slot_of(alert) if alert.window_end else None,
+    )
+
+
+def _slot_of(alert: Any) -> Slot:
+    is_skipped = alert.expires_at <= alert.announced_at
+    return Slot(alert.frequency, alert.slot, alert.window_end, is_skipped)
 
 
 def run(session: Session, rule: AlertRule, *, after: int, upto: int, limit: int) -> tuple[int, int, int]:
@@ -54,9 +72,11 @@ def _bound(rule: AlertRule, after: int, upto: int, limit: int) -> tuple[int, dic
     values: dict[str, object] = {
         "after": after,
         "upto": upto,
-        "announced_at": rule.announced_at,
+        "released_at": rule.released_at,
         "limit": limit,
     }
+    if rule.slot is not None:
+        return _SLOT, values | {"of_frequency": rule.slot.frequency, "of_slot": rule.slot.name}
     runs = [
         (topic, frequency)
         for topic, frequencies in sorted(rule.audience.items())
@@ -85,6 +105,8 @@ def _scan(runs: int) -> sa.Select[tuple[int]]:
     One query with OR would sort the whole audience for every batch.
     """
     limit = sa.bindparam("limit", type_=sa.Integer)
+    if runs == _SLOT:
+        return _SLOT_RUN.limit(limit)
     if runs == 1:
         return _run(0).limit(limit)
     merged = sa.union(
@@ -101,11 +123,28 @@ def _run(number: int) -> sa.Select[tuple[int]]:
             SUBSCRIPTION.c.frequency == sa.bindparam(f"frequency_{number}"),
             SUBSCRIPTION.c.subscriber_id > sa.bindparam("after"),
             SUBSCRIPTION.c.subscriber_id <= sa.bindparam("upto"),
-            # Who left before the announcement was never owed it; who left since gets a recorded state.
-            sa.or_(SUBSCRIPTION.c.until.is_(None), SUBSCRIPTION.c.until >= sa.bindparam("announced_at")),
+            # Who left before the release was never owed it; who left since gets a recorded state.
+            sa.or_(SUBSCRIPTION.c.until.is_(None), SUBSCRIPTION.c.until >= sa.bindparam("released_at")),
         )
         .order_by(SUBSCRIPTION.c.subscriber_id)
     )
+
+
+# In place of the number of runs: a digest's readers are one run of the marks' index. A digest's release is the end of
+# its windows: whose mark is there already has none, and who left since gets a recorded state.
+_SLOT = -1
+_SLOT_RUN = (
+    sa.select(MARK.c.subscriber_id)
+    .where(
+        MARK.c.frequency == sa.bindparam("of_frequency"),
+        MARK.c.slot == sa.bindparam("of_slot"),
+        MARK.c.subscriber_id > sa.bindparam("after"),
+        MARK.c.subscriber_id <= sa.bindparam("upto"),
+        MARK.c.through < sa.bindparam("released_at"),
+        sa.or_(MARK.c.until.is_(None), MARK.c.until >= sa.bindparam("released_at")),
+    )
+    .order_by(MARK.c.subscriber_id)
+)
 
 
 # The bounds beside the list keep the join on an index range whatever the statistics say.
@@ -116,12 +155,15 @@ _READERS = (
         SUBSCRIBER.c.language,
         SUBSCRIBER.c.state,
         SUBSCRIBER.c.suppressed,
+        sa.func.coalesce(SUBSCRIBER.c.paused_until > sa.bindparam("now"), sa.false()),
         SUBSCRIPTION.c.topic_id,
         SUBSCRIPTION.c.frequency,
         # Compared here: to make three times of each row would cost more than all the rest.
-        SUBSCRIPTION.c.since <= sa.bindparam("announced_at"),
-        SUBSCRIPTION.c.chosen_at <= sa.bindparam("announced_at"),
+        SUBSCRIPTION.c.since <= sa.bindparam("released_at"),
+        SUBSCRIPTION.c.chosen_at <= sa.bindparam("released_at"),
         SUBSCRIPTION.c.until.is_not(None),
+        sa.func.coalesce(SUBSCRIPTION.c.immediate_since, SUBSCRIPTION.c.chosen_at)
+        <= sa.bindparam("released_at"),
     )
     .outerjoin(
         SUBSCRIPTION,
@@ -134,34 +176,46 @@ _READERS = (
 )
 
 
-def readers(session: Session, ids: Sequence[int], rule: AlertRule, after_alert_id: int | None) -> list[Alike]:
-    """What the decision needs of each subscriber (their ids must ascend), said once for all who are alike."""
+def readers(
+    session: Session,
+    ids: Sequence[int],
+    rule: AlertRule,
+    after_alert_id: int | None,
+    now: datetime,
+    topics: Sequence[int] | None = None,
+) -> list[Alike]:
+    """What the decision needs of each subscriber (their ids must ascend), said once for all who are alike.
+
+    Of their subscriptions it gives those to the alert's topics, or to `topics`.
+    """
     served = _served(session, ids, after_alert_id)
     values = {
         "ids": ids,
         "first": ids[0],
         "last": ids[-1],
-        "topics": sorted(rule.audience),
-        "announced_at": rule.announced_at,
+        "topics": sorted(rule.audience) if topics is None else topics,
+        "released_at": rule.released_at,
+        "now": now,
     }
     rows = session.connection().execute(_READERS, values).all()
     members: dict[_Shape, list[tuple[int, str]]] = defaultdict(list)
     for subscriber_id, own in groupby(rows, key=itemgetter(0)):
         first, *others = own
         _, address, *_ = first
-        shape = (bool(address), subscriber_id in served, first[2:], *(row[5:] for row in others))
+        shape = (bool(address), subscriber_id in served, first[2:], *(row[6:] for row in others))
         members[shape].append((subscriber_id, address or ""))
     return [_alike(shape, each) for shape, each in members.items()]
 
 
 def _alike(shape: _Shape, members: Sequence[tuple[int, str]]) -> Alike:
-    has_address, is_served, (language, state, suppressed, *first), *others = shape
+    has_address, is_served, (language, state, suppressed, is_paused, *first), *others = shape
     following = tuple(Following(*each) for each in (first, *others) if each[0] is not None)
-    return Alike(Reader(has_address, state, suppressed, following, is_served), language, members)
+    reader = Reader(has_address, state, suppressed, following, is_served, bool(is_paused))
+    return Alike(reader, language, members)
 
 
 def _served(session: Session, ids: Sequence[int], after_alert_id: int | None) -> frozenset[int]:
-    """Who holds the entry from the earlier alert, or is in that alert's audience and so will.
+    """Who holds the entry from the earlier alert or a digest, or is in that alert's audience and so will.
 
     Who was skipped there has not got it: that is final, and another choice of theirs may bring it now.
     """
@@ -173,10 +227,15 @@ def _served(session: Session, ids: Sequence[int], after_alert_id: int | None) ->
     opened = {row.subscriber_id: row.state for row in session.connection().execute(_OPENED, values)}
     waits: set[int] = set()
     for topic, frequencies in first.audience.items():
-        wanted = {"topic": int(topic), "frequencies": frequencies, "announced_at": first.announced_at}
+        released_at = first.released_at or first.announced_at
+        wanted = {"topic": int(topic), "frequencies": frequencies, "released_at": released_at}
         waits.update(session.connection().execute(_WAITING, values | wanted).scalars())
-    got = {reader for reader, state in opened.items() if state != DeliveryState.SKIPPED}
-    return frozenset(got | (waits - opened.keys()))
+    got = {reader for reader, state in opened.items() if state not in _WITHOUT}
+    return frozenset(got | (waits - opened.keys()) | carried.by_digests_of(session, ids, after_alert_id))
+
+
+# What has not come, and may come by another alert: that is final for the one that left them out.
+_WITHOUT = frozenset({DeliveryState.SKIPPED, DeliveryState.DIVERTED})
 
 
 _OPENED = sa.select(DELIVERY.c.subscriber_id, DELIVERY.c.state).where(
@@ -189,6 +248,6 @@ _WAITING = sa.select(SUBSCRIPTION.c.subscriber_id).where(
     db.among(SUBSCRIPTION.c.frequency, "frequencies"),
     SUBSCRIPTION.c.subscriber_id.between(sa.bindparam("first"), sa.bindparam("last")),
     db.among(SUBSCRIPTION.c.subscriber_id, "ids"),
-    SUBSCRIPTION.c.chosen_at <= sa.bindparam("announced_at"),
+    SUBSCRIPTION.c.chosen_at <= sa.bindparam("released_at"),
     SUBSCRIPTION.c.until.is_(None),
 )

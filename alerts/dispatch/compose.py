@@ -1,7 +1,8 @@
 """From openings to mails: each variant is rendered once, stored, and stamped for its readers."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,14 +11,20 @@ from sqlmodel import Session
 from alerts.audience.tokens import Keys, Purpose, make, make_tag, message_id
 from alerts.db import Database, clock
 from alerts.dispatch import content
-from alerts.dispatch.opening import Choice, Opening
+from alerts.dispatch.content import Content
+from alerts.dispatch.digests import content as digests
+from alerts.dispatch.opening import Opening
+from alerts.dispatch.wording import Choice
 from alerts.failpoints import reach
 from alerts.mail import dkim
 from alerts.mail.compose import Fillings, Headers, compose, fillings, pack, prepare, unpack
 from alerts.mail.dkim import Signable, Signer
 from alerts.mail.render import Rendered, Renderer, SiteView
+from alerts.models import Alert
 
 _CACHED_VARIANTS = 64
+_CACHED_DIGESTS = 4  # whose texts are kept from one chunk to the next
+_RENDERED_AT_ONCE = 32
 
 
 def site_headers(site: SiteView, released_at: datetime) -> Headers:
@@ -92,6 +99,7 @@ class Composer:
         self._return_path = return_path
         self._signers = signers
         self._prepared: OrderedDict[tuple[int, str], Signable] = OrderedDict()
+        self._pieces: OrderedDict[int, digests.Pieces] = OrderedDict()
 
     async def prepare(self, alert_id: int, openings: Sequence[Opening]) -> Mapping[str, Signable]:
         """Gives the prepared bytes of each variant the openings need, committed before they are used."""
@@ -104,10 +112,13 @@ class Composer:
         }
         missing = [variant for variant in choices if variant not in prepared]
         if missing:
-            known = await self._db.run(content.stored, alert_id, missing)
+            packed = await self._db.run(content.stored, alert_id, missing)
+            new = {variant: choices[variant] for variant in missing if variant not in packed}
+            for some in _parts(new, _RENDERED_AT_ONCE):
+                packed |= await self._render(alert_id, some)
             for variant in missing:
-                packed = known.get(variant) or await self._render(alert_id, variant, choices[variant])
-                prepared[variant] = self._keep(alert_id, variant, dkim.prepare(self._signers, unpack(packed)))
+                signable = dkim.prepare(self._signers, unpack(packed[variant]))
+                prepared[variant] = self._keep(alert_id, variant, signable)
         return prepared
 
     def seal(self, alert_id: int, prepared: Signable, opening: Opening) -> Sealed:
@@ -138,14 +149,34 @@ class Composer:
         except Exception as error:  # noqa: BLE001 - it is told where the chunk is handed over
             return error
 
-    async def _render(self, alert_id: int, variant: str, choice: Choice) -> bytes:
-        loaded = await self._db.run(content.load, alert_id)
-        rendered = self._renderer.render(loaded.view(choice))
-        prepared = prepare(rendered, site_headers(self._site, loaded.released_at))
-        packed = pack(dkim.pin(prepared, self._signers, loaded.released_at))
-        kept = await self._db.run(_store, alert_id, variant, rendered, packed)
+    async def _render(self, alert_id: int, choices: Mapping[str, Choice]) -> Mapping[str, bytes]:
+        """Renders variants, a few at once, and keeps them in one transaction; gives the bytes that are kept."""
+        pieces = self._pieces.setdefault(alert_id, {})
+        self._pieces.move_to_end(alert_id)
+        while len(self._pieces) > _CACHED_DIGESTS:
+            self._pieces.popitem(last=False)
+        loaded = await self._db.run(_load, alert_id, choices.keys(), pieces)
+        if isinstance(loaded, digests.Digest):
+            # Hundreds of variants may be rendered for a chunk: the wire and the leases go on meanwhile.
+            rendered = await asyncio.to_thread(self._render_digest, loaded)
+        else:
+            rendered = {
+                variant: self._packed(self._renderer.render(loaded.view(choice)), loaded.released_at)
+                for variant, choice in choices.items()
+            }
+        kept = await self._db.run(_store, alert_id, rendered)
         reach("body.committed")
         return kept
+
+    def _render_digest(self, digest: digests.Digest) -> dict[str, tuple[Rendered, bytes]]:
+        return {
+            variant: self._packed(self._renderer.render_digest(view), digest.released_at)
+            for variant, view in digest.views.items()
+        }
+
+    def _packed(self, rendered: Rendered, released_at: datetime) -> tuple[Rendered, bytes]:
+        prepared = prepare(rendered, site_headers(self._site, released_at))
+        return rendered, pack(dkim.pin(prepared, self._signers, released_at))
 
     def _keep(self, alert_id: int, variant: str, prepared: Signable) -> Signable:
         self._prepared[alert_id, variant] = prepared
@@ -154,5 +185,23 @@ class Composer:
         return prepared
 
 
-def _store(session: Session, alert_id: int, variant: str, rendered: Rendered, packed: bytes) -> bytes:
-    return content.store(session, alert_id, variant, rendered, packed, clock(session))
+def _parts(choices: Mapping[str, Choice], size: int) -> Iterator[Mapping[str, Choice]]:
+    variants = [*choices]
+    for start in range(0, len(variants), size):
+        yield {variant: choices[variant] for variant in variants[start : start + size]}
+
+
+def _load(
+    session: Session, alert_id: int, variants: Collection[str], pieces: digests.Pieces
+) -> Content | digests.Digest:
+    alert = session.get(Alert, alert_id)
+    assert alert is not None, "asked for by one who holds its batch"
+    return (
+        digests.load(session, alert, variants, pieces) if alert.window_end else content.load(session, alert)
+    )
+
+
+def _store(
+    session: Session, alert_id: int, rendered: Mapping[str, tuple[Rendered, bytes]]
+) -> Mapping[str, bytes]:
+    return content.store(session, alert_id, rendered, clock(session))

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from alerts import db
-from alerts.dispatch.opening import Choice
+from alerts.dispatch.wording import Choice
 from alerts.feeds.store.grouping import other_sources
 from alerts.mail.render import AlertView, EntryView, Rendered
 from alerts.models import Alert, AlertEntry, Body, Entry, EntryRevision, Feed, Topic, table_of
@@ -32,10 +32,8 @@ class Content:
         )
 
 
-def load(session: Session, alert_id: int) -> Content:
+def load(session: Session, alert: Alert) -> Content:
     """Gives the content of an alert, with the texts that it was released with."""
-    alert = session.get(Alert, alert_id)
-    assert alert is not None, "asked for by one who holds its batch"
     carried = session.exec(
         select(EntryRevision, Entry.is_key_event, Feed.title, Feed.name)
         .join(
@@ -45,7 +43,7 @@ def load(session: Session, alert_id: int) -> Content:
         )
         .join(Entry, col(Entry.id) == EntryRevision.entry_id)
         .join(Feed, col(Feed.id) == Entry.feed_id)
-        .where(AlertEntry.alert_id == alert_id)
+        .where(AlertEntry.alert_id == alert.id)
         .order_by(col(EntryRevision.entry_id))
     ).all()
     topics = session.exec(
@@ -92,17 +90,20 @@ def stored(session: Session, alert_id: int, variants: Sequence[str]) -> dict[str
 
 
 def store(
-    session: Session, alert_id: int, variant: str, rendered: Rendered, segments: bytes, now: datetime
-) -> bytes:
-    """Keeps a variant's rendering and gives the bytes to send: another worker's, if it was first."""
-    values = {
-        "alert_id": alert_id,
-        "variant": variant,
-        "subject": rendered.subject,
-        "text": rendered.text,
-        "html": rendered.html,
-        "segments": segments,
-        "at": now,
-    }
-    session.connection().execute(db.insert_or_ignore(session, table_of(Body)), [values])
-    return stored(session, alert_id, [variant])[variant]
+    session: Session, alert_id: int, rendered: Mapping[str, tuple[Rendered, bytes]], now: datetime
+) -> dict[str, bytes]:
+    """Keeps variants' renderings and gives the bytes to send: another worker's, if it was first."""
+    rows = [
+        {
+            "alert_id": alert_id,
+            "variant": variant,
+            "subject": words.subject,
+            "text": words.text,
+            "html": words.html,
+            "segments": segments,
+            "at": now,
+        }
+        for variant, (words, segments) in rendered.items()
+    ]
+    session.connection().execute(db.insert_or_ignore(session, table_of(Body)), rows)
+    return stored(session, alert_id, [*rendered])

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from alerts.dispatch.digests import telling
+from alerts.dispatch.digests.telling import Brought
 from alerts.errors import NotFound
 from alerts.models import (
     Alert,
@@ -33,6 +35,10 @@ _ENDS = {
     DeliveryState.SKIPPED: "not sent",
     DeliveryState.DIVERTED: "moved to a digest",
 }
+
+
+# States in which a digest may bring what an alert did not.
+_NOT_HELD = (DeliveryState.DIVERTED, DeliveryState.SKIPPED, DeliveryState.EXPIRED, DeliveryState.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Explanation:
         return asdict(self) | {"steps": steps}
 
 
-def explain(session: Session, address_key: str, entry_id: int) -> Explanation:
+def explain(session: Session, address_key: str, entry_id: int, now: datetime) -> Explanation:
     """Tells what became of one entry for one reader; NotFound for an unknown reader or entry."""
     subscriber = session.exec(select(Subscriber).where(Subscriber.address_key == address_key)).first()
     if subscriber is None or subscriber.id is None:
@@ -73,17 +79,23 @@ def explain(session: Session, address_key: str, entry_id: int) -> Explanation:
     alerts = session.exec(
         select(Alert)
         .join(AlertEntry, col(AlertEntry.alert_id) == Alert.id)
-        .where(AlertEntry.entry_id == entry_id)
+        .where(AlertEntry.entry_id == entry_id, col(Alert.window_end).is_(None))
         .order_by(col(Alert.id))
     ).all()
     deliveries = _deliveries(session, subscriber.id, alerts)
+    digests = telling.brought(session, subscriber.id, entry_id)
     steps = [
         *_entry_steps(session, entry),
         *(step for alert in alerts for step in _alert_steps(alert)),
         *_choice_steps(session, subscriber.id),
-        *(_delivery_step(alert, deliveries.get(alert.id or 0)) for alert in alerts if alert.id in deliveries),
+        *(
+            _delivery_step(f"alert {alert.id}", deliveries[alert.id])
+            for alert in alerts
+            if alert.id in deliveries
+        ),
+        *(_delivery_step(telling.name(each.digest), each.delivery) for each in digests),
     ]
-    answer = _answer(session, subscriber, entry, alerts, deliveries)
+    answer = _by_digest(digests) or _answer(session, subscriber, entry, alerts, deliveries, now)
     return Explanation(subscriber.id, entry_id, answer, tuple(sorted(steps, key=lambda step: step.at)))
 
 
@@ -129,9 +141,8 @@ def _choice_steps(session: Session, subscriber_id: int) -> list[Step]:
     ]
 
 
-def _delivery_step(alert: Alert, row: Delivery | None) -> Step:
-    assert row is not None, "asked for those that exist"
-    words = [f"alert {alert.id}: {_ENDS[DeliveryState(row.state)]}"]
+def _delivery_step(what: str, row: Delivery) -> Step:
+    words = [f"{what}: {_ENDS[DeliveryState(row.state)]}"]
     if row.reason:
         words.append(f"({row.reason})")
     if row.attempts:
@@ -141,16 +152,34 @@ def _delivery_step(alert: Alert, row: Delivery | None) -> Step:
     return Step(row.at, ", ".join(words))
 
 
+def _by_digest(digests: Sequence[Brought]) -> str:
+    """Says what became of the digest that carried the entry; the last, if there was more than one."""
+    if not digests:
+        return ""
+    last = digests[-1]
+    row, name = last.delivery, telling.name(last.digest)
+    if row.state == DeliveryState.ACCEPTED:
+        return f"Sent in the {name}: accepted by {row.transport} at {row.at:%Y-%m-%d %H:%M:%S} UTC."
+    why = f": {row.reason}" if row.reason else ""
+    return f"In the {name}, which is {_ENDS[DeliveryState(row.state)]}{why}."
+
+
 def _answer(  # noqa: PLR0911 - a list of answers
     session: Session,
     subscriber: Subscriber,
     entry: Entry,
     alerts: Sequence[Alert],
     deliveries: dict[int, Delivery],
+    now: datetime,
 ) -> str:
     sent = [row for row in deliveries.values() if row.state == DeliveryState.ACCEPTED]
     if sent:
         return f"Sent: accepted by {sent[0].transport} at {sent[0].at:%Y-%m-%d %H:%M:%S} UTC."
+    subscriber_id = subscriber.id
+    assert subscriber_id is not None, "read from the table"
+    by_digest = telling.expected(session, subscriber_id, alerts, now)
+    if by_digest and all(row.state in _NOT_HELD for row in deliveries.values()):
+        return f"Not sent at once: {by_digest}."
     if deliveries:
         row = next(iter(deliveries.values()))
         why = f": {row.reason}" if row.reason else ""

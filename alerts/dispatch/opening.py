@@ -4,9 +4,8 @@ A reader's row is committed before the first byte of their mail, and whoever may
 with the reason. What an earlier lease deferred, or left in doubt, comes first.
 """
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -16,25 +15,18 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from alerts import db
-from alerts.dispatch import audience
-from alerts.dispatch.audience import Alike
-from alerts.dispatch.eligible import Send, Skip, eligible
+from alerts.dispatch import audience, diversions
+from alerts.dispatch.digests import opening as digests
+from alerts.dispatch.digests.opening import Members
+from alerts.dispatch.eligible import Skip, eligible
 from alerts.dispatch.gates import Gate
 from alerts.dispatch.outbox import BATCH, DELIVERY, IN_SPAN, IS_UNSETTLED, OF_BATCH, THESE, Lease, renew
 from alerts.dispatch.waits import IS_WAITING
+from alerts.dispatch.wording import Choice, Wording, variant_key
 from alerts.failpoints import reach
 from alerts.models import DeliveryState
 
 ENDED_DOUBT = "in doubt, and not to be sent again: "
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a mail's content depends on besides the alert: readers of equal choices share a rendering."""
-
-    topics: tuple[int, ...]
-    frequency: str
-    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +68,6 @@ def open_chunk(
     return openings
 
 
-def variant_key(content: str, choice: Choice) -> str:
-    """Names what differs in content: entries and revisions, topics named, frequency, language."""
-    topics = ",".join(map(str, choice.topics))
-    parts = f"{content}|{topics}|{choice.frequency}|{choice.language}"
-    return hashlib.blake2b(parts.encode(), digest_size=12).hexdigest()
-
-
 # --- fresh readers -------------------------------------------------------------------------------------
 
 
@@ -91,26 +76,29 @@ def _open_fresh(
 ) -> tuple[tuple[Opening, ...], int]:
     """Writes the rows of the next readers; gives the openings among them, and how far the batch is opened now.
 
-    A row that is there already undoes it all, by its key. A lease after the first looks for such rows, so that
-    even what should never be cannot stop a batch for good.
+    Who changed their choice since the release may have a row already. One that comes in this moment undoes it all, by
+    its key.
     """
     rule = lease.terms.rule
     ids = audience.scan(session, rule, after=opened_to, upto=lease.last_id, limit=plan.size)
     if not ids:
         return (), lease.last_id
-    known = _known(session, lease, ids) if lease.epoch > 1 else frozenset()
+    known = _known(session, lease, ids)
     openings: list[Opening] = []
     rows: _Rows = defaultdict(list)
-    for alike in audience.readers(session, ids, rule, lease.terms.after_alert_id):
-        members = [each for each in alike.members if each[0] not in known]
-        verdict = eligible(alike.reader, rule, now)
+    for verdict, alike in _decisions(session, lease, ids, now):
+        members = [each for each in alike if each[0] not in known] if known else alike
         if isinstance(verdict, Skip):
-            rows["", "", verdict.state, verdict.reason] += [each for each, _ in members]
+            skipped = [each for each, _ in members]
+            rows["", "", verdict.state, verdict.reason] += skipped
+            diversions.note(session, lease.alert_id, skipped, verdict.digest, now)
             continue
-        choice, variant = _wording(lease, alike, verdict)
+        choice, variant = verdict.choice, verdict.variant
+        # A digest's readers have been told by their marks what theirs is: it stays that while they wait.
+        kept = variant if rule.slot else ""
         for (transport, reason), some in _ways(gate, plan, members).items():
             if reason:
-                rows["", "", DeliveryState.DEFERRED, reason] += [each for each, _ in some]
+                rows[kept, "", DeliveryState.DEFERRED, reason] += [each for each, _ in some]
                 continue
             rows[variant, transport, DeliveryState.SENDING, ""] += [each for each, _ in some]
             openings += [
@@ -142,9 +130,21 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2].lower()
 
 
-def _wording(lease: Lease, alike: Alike, verdict: Send) -> tuple[Choice, str]:
-    choice = Choice(verdict.topics, verdict.frequency, alike.language)
-    return choice, variant_key(lease.terms.content, choice)
+def _decisions(
+    session: Session, lease: Lease, ids: Sequence[int], now: datetime
+) -> Iterator[tuple[Skip | Wording, Members]]:
+    """Decides for readers, put together where they are alike, what they are told or why they are not."""
+    rule = lease.terms.rule
+    if rule.slot:
+        yield from digests.fresh(session, lease.alert_id, rule, ids, now)
+        return
+    for alike in audience.readers(session, ids, rule, lease.terms.after_alert_id, now):
+        verdict = eligible(alike.reader, rule, now)
+        if isinstance(verdict, Skip):
+            yield verdict, alike.members
+            continue
+        choice = Choice(verdict.topics, verdict.frequency, alike.language)
+        yield Wording(choice, variant_key(lease.terms.content, choice)), alike.members
 
 
 def _known(session: Session, lease: Lease, ids: Sequence[int]) -> frozenset[int]:
@@ -248,21 +248,21 @@ def _open_again(
     now: datetime,
     gate: Gate | None,
 ) -> tuple[Opening, ...]:
-    rule = lease.terms.rule
     openings: list[Opening] = []
     ends: dict[tuple[str, str], list[int]] = defaultdict(list)  # by state and reason
     fresh: dict[tuple[str, str], list[int]] = defaultdict(list)  # by variant and transport
     waiting: dict[str, list[int]] = defaultdict(list)  # by reason
     resends: list[int] = []
     moved = _moved(session, lease, rows)
-    for alike in audience.readers(session, [*rows], rule, lease.terms.after_alert_id):
-        verdict = eligible(alike.reader, rule, now)
+    for verdict, members in _decisions_again(session, lease, rows, now):
         if isinstance(verdict, Skip):
-            for each, _ in alike.members:
+            for each, _ in members:
                 ends[_end(verdict, rows[each].doubts)].append(each)
+            diverted = [each for each, _ in members if not rows[each].doubts]
+            diversions.note(session, lease.alert_id, diverted, verdict.digest, now)
             continue
-        choice, variant = _wording(lease, alike, verdict)
-        for each, address in alike.members:
+        choice, variant = verdict.choice, verdict.variant
+        for each, address in members:
             row = rows[each]
             if each in moved:
                 ends[DeliveryState.UNKNOWN, ENDED_DOUBT + "the address was changed"].append(each)
@@ -295,7 +295,7 @@ def _open_again(
 
 
 def _moved(session: Session, lease: Lease, rows: Mapping[int, sa.Row[Any]]) -> frozenset[int]:
-    """Gives the readers in doubt who are mailed elsewhere since the announcement.
+    """Gives the readers in doubt who are mailed elsewhere since the release.
 
     The first try may have gone to the old address; a second to the new one would be no repeat that anybody can
     collapse. Which it went to is not recorded, so that a change before the first try counts, too.
@@ -303,8 +303,18 @@ def _moved(session: Session, lease: Lease, rows: Mapping[int, sa.Row[Any]]) -> f
     doubtful = [reader for reader, row in rows.items() if row.doubts]
     if not doubtful:
         return frozenset()
-    values = {"ids": doubtful, "announced_at": lease.terms.rule.announced_at}
+    values = {"ids": doubtful, "released_at": lease.terms.rule.released_at}
     return frozenset(session.connection().execute(_MOVED, values).scalars())
+
+
+def _decisions_again(
+    session: Session, lease: Lease, rows: Mapping[int, sa.Row[Any]], now: datetime
+) -> Iterator[tuple[Skip | Wording, Members]]:
+    """Decides anew for readers who were opened before; what a digest tells them stays what it was."""
+    if lease.terms.rule.slot is None:
+        return _decisions(session, lease, [*rows], now)
+    variants = {reader: row.variant for reader, row in rows.items()}
+    return digests.again(session, lease.alert_id, lease.terms.rule, variants, now)
 
 
 def _end(verdict: Skip, doubts: int) -> tuple[str, str]:
@@ -327,7 +337,7 @@ _UNSETTLED = (
 )
 _MOVED = sa.select(audience.SUBSCRIBER.c.id).where(
     db.among(audience.SUBSCRIBER.c.id, "ids"),
-    audience.SUBSCRIBER.c.address_since > sa.bindparam("announced_at"),
+    audience.SUBSCRIBER.c.address_since > sa.bindparam("released_at"),
 )
 _END = (
     sa.update(DELIVERY)

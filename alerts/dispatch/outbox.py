@@ -308,7 +308,7 @@ def _uncarved_alert(session: Session, lowest: int, highest: int) -> sa.Row[Any] 
 
 def _carve(session: Session, who: _Claimer, alert: sa.Row[Any], size: int) -> Lease | None:
     """Cuts the next run of readers after the alert's frontier, and leases it; none when nobody is left."""
-    rule = _rule(alert)
+    rule = audience.rule_of(alert)
     first_id, last_id, count = audience.run(
         session, rule, after=alert.frontier, upto=alert.last_subscriber_id, limit=size
     )
@@ -343,17 +343,11 @@ def _settle_doubt(session: Session, span: Span, in_doubt: str, now: datetime) ->
 
 
 def _terms(session: Session, alert: sa.Row[Any]) -> Terms:
-    carried = session.connection().execute(_CARRIED, {"of_alert": alert.id})
+    rule = audience.rule_of(alert)
+    # What a digest carries is each reader's own.
+    carried = () if rule.slot else session.connection().execute(_CARRIED, {"of_alert": alert.id})
     content = ",".join(f"{entry_id}.{revision}" for entry_id, revision in carried)
-    return Terms(_rule(alert), content, alert.in_doubt, alert.after_alert_id, alert.rank)
-
-
-def _rule(alert: sa.Row[Any]) -> AlertRule:
-    return AlertRule(
-        {int(topic): frozenset(words) for topic, words in alert.audience.items()},
-        alert.announced_at,
-        alert.expires_at,
-    )
+    return Terms(rule, content, alert.in_doubt, alert.after_alert_id, alert.rank)
 
 
 _ALL_RANKS = (0, len(Lane) - 1)

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from alerts.audience.topics import EntryFacts, matching
 from alerts.dispatch.compose import site_headers
 from alerts.dispatch.content import Content, entry_view
-from alerts.dispatch.opening import Choice
+from alerts.dispatch.wording import Choice
 from alerts.errors import NotFound
 from alerts.feeds.store.grouping import other_sources
 from alerts.mail import dkim

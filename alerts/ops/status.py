@@ -84,6 +84,7 @@ def _statuses(session: Session, alerts: Sequence[Alert]) -> list[AlertStatus]:
             .where(col(AlertEntry.alert_id).in_(ids))
         ).all()
     )
+    titles |= {_id(alert): f"{alert.frequency} digest, {alert.slot}" for alert in alerts if alert.frequency}
     return [_status(alert, titles.get(_id(alert), ""), counts.get(_id(alert), {})) for alert in alerts]
 
 

@@ -255,7 +255,9 @@ async def test_a_late_key_event_reaches_flash_readers_only_once(
         await server.wait_until(lambda: len(server.accepted) == 3)
     assert [mail.rcpt for mail in server.accepted][-1] == "flash@example.org"
     with db.begin() as session:
-        assert explain(session, "flash@example.org", entry_id).answer.startswith("Sent: accepted by main")
+        assert explain(session, "flash@example.org", entry_id, datetime.now(UTC)).answer.startswith(
+            "Sent: accepted by main"
+        )
         assert session.get_one(Delivery, (2, flash)).state == DeliveryState.ACCEPTED
 
 

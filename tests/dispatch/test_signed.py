@@ -10,7 +10,8 @@ from sqlmodel import Session, col, select
 
 from alerts.db import Database
 from alerts.dispatch.compose import Composer, ReturnPath, stamp
-from alerts.dispatch.opening import Choice, Opening
+from alerts.dispatch.opening import Opening
+from alerts.dispatch.wording import Choice
 from alerts.errors import ConfigError
 from alerts.mail.dkim import Signer, record
 from alerts.mail.render import Renderer

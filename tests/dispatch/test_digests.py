@@ -1,0 +1,475 @@
+"""Digests, step by step: when they are due, what is in them, who gets none, and what is told instead."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import Session, col, select
+
+from alerts.audience import subscribers
+from alerts.audience.tokens import derive
+from alerts.db import Database
+from alerts.dispatch import announce, outbox, receipts
+from alerts.dispatch.digests.announcing import GRACE, Late, Policy, announce_digests
+from alerts.dispatch.explain import explain
+from alerts.dispatch.opening import Opening, Plan, open_chunk
+from alerts.dispatch.receipts import Receipt, Settled
+from alerts.models import (
+    Alert,
+    AlertState,
+    Delivery,
+    DeliveryState,
+    DigestMark,
+    DigestSpan,
+    Diversion,
+    Entry,
+    EntryRevision,
+    Frequency,
+    Lane,
+    Selection,
+    Subscriber,
+)
+from build import a_feed, a_reader, a_topic, an_entry
+
+KEYS = derive(b"s" * 32, [])
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)  # a Sunday
+SEVEN = NOON.replace(hour=7) + DAY  # when a daily digest in UTC is due
+SEND = Policy()
+
+
+class Newsroom:
+    """A feed with two topics, and readers; time is what the test says."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        with db.begin() as session:
+            self.feed = a_feed(session, now=NOON)
+            self.topics = {slug: a_topic(session, slug, now=NOON) for slug in ("harbour", "town")}
+        self.entries = 0
+
+    def reader(self, name: str, at: datetime = NOON, **choices: Frequency) -> int:
+        with self.db.begin() as session:
+            reader = a_reader(session, f"{name}@example.org", now=at)
+        for slug, frequency in choices.items():
+            self.choose(reader, slug, frequency, at)
+        return reader
+
+    def choose(self, reader: int, slug: str, frequency: Frequency, at: datetime) -> None:
+        with self.db.begin() as session:
+            subscribers.follow(session, reader, slug, frequency, by="reader", now=at)
+
+    def tell(self, at: datetime, *, topics: Sequence[str] = ("harbour", "town"), **fields: Any) -> int:
+        """An entry that these topics want, announced at once."""
+        self.entries += 1
+        with self.db.begin() as session:
+            for slug, topic in self.topics.items():
+                self._want(session, topic, is_wanted=slug in topics)
+            entry = an_entry(session, self.feed, f"post-{self.entries}", now=at, **fields)
+            announce.announce_entry(session, entry, at)
+        return entry
+
+    def _want(self, session: Session, topic: int, *, is_wanted: bool) -> None:
+        from alerts.models import Topic  # noqa: PLC0415 - the builders' own row
+
+        session.get_one(Topic, topic).is_active = is_wanted
+
+    def announce(self, at: datetime, policy: Policy = SEND) -> int:
+        with self.db.begin() as session:
+            return announce_digests(session, policy, at)
+
+    def deliver(self, at: datetime, settled: Settled = Settled.ACCEPTED) -> list[Opening]:
+        """Works everything off that is due; gives what was opened."""
+        opened: list[Opening] = []
+        while (lease := self.claim(at)) is not None:
+            while chunk := self.open(lease, at):
+                opened += chunk
+                with self.db.begin() as session:
+                    group = [Receipt(each.subscriber_id, settled, "", 250, "", "") for each in chunk]
+                    receipts.record(session, lease, group, KEYS, at)
+            with self.db.begin() as session:
+                outbox.close(session, lease, at, MINUTE, MINUTE)
+        return opened
+
+    def claim(self, at: datetime) -> outbox.Lease | None:
+        with self.db.begin() as session:
+            return outbox.claim(session, "a", size=50, length=timedelta(seconds=30), now=at)
+
+    def open(self, lease: outbox.Lease, at: datetime) -> tuple[Opening, ...]:
+        with self.db.begin() as session:
+            return open_chunk(session, lease, Plan(2, 1, "main"), at)
+
+    def digest(self, end: datetime, policy: Policy = SEND) -> dict[int, list[tuple[int, str]]]:
+        """Announces and delivers what is due at an instant; gives what readers of digests got, by reader."""
+        at = end + GRACE
+        self.announce(at, policy)
+        self.deliver(at)
+        return self.got(end)
+
+    def got(self, end: datetime) -> dict[int, list[tuple[int, str]]]:
+        with self.db.begin() as session:
+            rows = session.exec(
+                select(Delivery.subscriber_id, Selection)
+                .join(Alert, col(Alert.id) == Delivery.alert_id)
+                .join(
+                    Selection,
+                    (col(Selection.alert_id) == Alert.id) & (col(Selection.variant) == Delivery.variant),
+                )
+                .where(Alert.window_end == end)
+            ).all()
+            return {reader: [(entry, mark) for entry, _, mark in row.entries] for reader, row in rows}
+
+    def row(self, reader: int, cause: str) -> Delivery | None:
+        with self.db.begin() as session:
+            alert = session.exec(select(Alert).where(col(Alert.cause_key).startswith(cause))).one()
+            return session.get(Delivery, (alert.id, reader))
+
+    def explained(self, name: str, entry: int, at: datetime) -> str:
+        with self.db.begin() as session:
+            return explain(session, f"{name}@example.org", entry, at).answer
+
+
+@pytest.fixture
+def newsroom(db: Database) -> Newsroom:
+    return Newsroom(db)
+
+
+# --- when ------------------------------------------------------------------------------------------------
+
+
+def test_a_digest_is_announced_once_a_while_after_its_instant(newsroom: Newsroom) -> None:
+    newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.tell(NOON + HOUR)
+    assert newsroom.announce(NOON + 2 * HOUR) == 0
+    assert newsroom.announce(SEVEN + GRACE - timedelta(seconds=1)) == 0, "what is under way is not committed"
+    assert newsroom.announce(SEVEN + GRACE) == 1
+    assert newsroom.announce(SEVEN + GRACE) == 0
+    with newsroom.db.begin() as session:
+        digest = session.exec(select(Alert).where(col(Alert.window_end).is_not(None))).one()
+    assert digest.cause_key == "digest:daily:UTC 07:2026-11-23T07:00:00+00:00"
+    assert (digest.lane, digest.state, digest.released_at) == (Lane.DIGEST, AlertState.RELEASED, SEVEN)
+    assert (digest.is_late, digest.expires_at) == (False, SEVEN + DAY)
+
+
+def test_a_new_slot_is_announced_nothing_that_lies_before_it(newsroom: Newsroom) -> None:
+    newsroom.reader("early", harbour=Frequency.EVERY)
+    newsroom.tell(SEVEN - HOUR)
+    newsroom.reader("late", at=SEVEN + MINUTE, harbour=Frequency.DAILY)
+    assert newsroom.announce(SEVEN + 2 * MINUTE) == 0
+    newsroom.tell(SEVEN + HOUR)
+    assert newsroom.announce(SEVEN + 2 * HOUR) == 0
+    assert newsroom.announce(SEVEN + DAY + GRACE) == 1
+
+
+def test_nothing_is_announced_where_nothing_was_released(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    assert newsroom.announce(SEVEN + GRACE) == 0
+    entry = newsroom.tell(SEVEN + HOUR)
+    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}
+
+
+@pytest.mark.parametrize("policy", Late)
+def test_a_daemon_that_was_down_catches_up_with_one_digest_or_skips(newsroom: Newsroom, policy: Late) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    entries = [newsroom.tell(NOON + days * DAY) for days in range(3)]
+    up = SEVEN + 2 * DAY + 5 * HOUR
+    assert newsroom.announce(up, Policy(policy)) == 1, "of three that were missed"
+    newsroom.deliver(up)
+    row = newsroom.row(reader, "digest:")
+    assert row is not None
+    with newsroom.db.begin() as session:
+        assert session.exec(select(Alert.is_late).where(col(Alert.window_end).is_not(None))).one()
+        assert session.get_one(DigestMark, (reader, Frequency.DAILY)).through == SEVEN + 2 * DAY
+    if policy is Late.SEND:
+        assert newsroom.got(SEVEN + 2 * DAY) == {reader: [(entry, "") for entry in entries]}
+        assert newsroom.explained("a", entries[0], up).startswith(
+            "Sent in the late daily digest of 2026-11-25"
+        )
+    else:
+        assert (row.state, row.reason) == (DeliveryState.EXPIRED, "late, and late digests are skipped")
+        assert "the late daily digest of 2026-11-25 07:00 UTC was not sent (late" in newsroom.explained(
+            "a", entries[0], up
+        )
+
+
+def test_a_digest_that_came_to_nobody_in_time_leaves_its_entries_to_the_next(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.HOURLY)
+    entry = newsroom.tell(NOON + MINUTE)
+    assert newsroom.announce(NOON + HOUR + GRACE) == 1
+    assert newsroom.deliver(NOON + 2 * HOUR + 10 * MINUTE) == []
+    assert newsroom.digest(NOON + 3 * HOUR) == {reader: [(entry, "")]}
+
+
+# --- what ------------------------------------------------------------------------------------------------
+
+
+def test_windows_and_choices_meet_without_a_gap_or_an_overlap(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    before, at, after = (newsroom.tell(SEVEN + timedelta(microseconds=each)) for each in (-1, 0, 1))
+    assert newsroom.digest(SEVEN) == {reader: [(before, "")]}
+    newsroom.choose(reader, "harbour", Frequency.WEEKLY, SEVEN + 2 * HOUR)
+    last = newsroom.tell(SEVEN + 2 * HOUR)
+    assert newsroom.digest(SEVEN + DAY) == {reader: [(at, ""), (after, "")]}
+    monday = SEVEN + 7 * DAY
+    assert newsroom.digest(monday) == {reader: [(last, "")]}
+    with newsroom.db.begin() as session:
+        assert {each.frequency for each in session.exec(select(DigestSpan))} == {Frequency.WEEKLY}
+        assert session.get_one(DigestMark, (reader, Frequency.DAILY)).until == SEVEN + DAY
+
+
+def test_subscriptions_count_from_since_and_a_hold_to_its_release(newsroom: Newsroom) -> None:
+    with newsroom.db.begin() as session:
+        asked = a_feed(session, "asked", now=NOON, approval=True)
+        entry = an_entry(session, asked, now=NOON)
+        alert = announce.announce_entry(session, entry, NOON)
+    newsroom.tell(NOON)
+    reader = newsroom.reader("a", at=NOON + HOUR, harbour=Frequency.DAILY)
+    other = newsroom.tell(NOON + 2 * HOUR)
+    assert newsroom.digest(SEVEN) == {reader: [(other, "")]}, "what waits for approval is in no digest"
+    with newsroom.db.begin() as session:
+        announce.release_alert(session, alert or 0, "an admin", SEVEN + 3 * HOUR)
+    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}
+
+
+def test_the_latest_text_is_told_and_what_became_of_it(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    plain, edited, corrected, gone = (newsroom.tell(NOON + each * MINUTE) for each in range(1, 5))
+    with newsroom.db.begin() as session:
+        for entry, corrections in ((edited, [False]), (corrected, [True, False])):
+            for is_correction in corrections:
+                row = session.get_one(Entry, entry)
+                row.revision += 1
+                session.add(
+                    EntryRevision(
+                        entry_id=entry,
+                        number=row.revision,
+                        fingerprint="another",
+                        is_correction=is_correction,
+                        seen_at=NOON + HOUR,
+                    )
+                )
+        session.get_one(Entry, gone).withdrawn_at = NOON + HOUR
+    assert newsroom.digest(SEVEN) == {reader: [(plain, ""), (edited, "updated"), (corrected, "corrected")]}
+    with newsroom.db.begin() as session:
+        (chosen,) = session.exec(select(Selection)).all()
+        assert [each[1] for each in chosen.entries] == [1, 2, 3]
+    assert newsroom.explained("a", gone, SEVEN + HOUR) == "Not sent at once: its publisher took it back."
+
+
+def test_readers_of_the_same_share_a_variant_and_each_gets_their_own_topics(newsroom: Newsroom) -> None:
+    one = newsroom.reader("one", harbour=Frequency.DAILY)
+    two = newsroom.reader("two", at=NOON + MINUTE, harbour=Frequency.DAILY)
+    both = newsroom.reader("both", harbour=Frequency.DAILY, town=Frequency.DAILY)
+    harbour = newsroom.tell(NOON + HOUR, topics=["harbour"])
+    town = newsroom.tell(NOON + 2 * HOUR, topics=["town"])
+    assert newsroom.digest(SEVEN) == {
+        one: [(harbour, "")],
+        two: [(harbour, "")],
+        both: [(harbour, ""), (town, "")],
+    }
+    with newsroom.db.begin() as session:
+        chosen = session.exec(select(Selection)).all()
+    assert sorted(each.topics for each in chosen) == [
+        [newsroom.topics["harbour"]],
+        sorted(newsroom.topics.values()),
+    ]
+
+
+def test_nobody_gets_an_empty_digest_and_their_windows_go_on(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", town=Frequency.DAILY)
+    other = newsroom.reader("b", harbour=Frequency.DAILY)
+    entry = newsroom.tell(NOON + HOUR, topics=["harbour"])
+    assert newsroom.digest(SEVEN) == {other: [(entry, "")]}
+    assert newsroom.row(reader, "digest:") is None
+    with newsroom.db.begin() as session:
+        assert session.get_one(DigestMark, (reader, Frequency.DAILY)).through == SEVEN
+
+
+# --- what is held already --------------------------------------------------------------------------------
+
+
+def test_what_came_at_once_is_left_out(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.EVERY, town=Frequency.DAILY)
+    newsroom.tell(NOON + HOUR)
+    newsroom.deliver(NOON + HOUR)
+    town = newsroom.tell(NOON + 2 * HOUR, topics=["town"])
+    assert newsroom.digest(SEVEN) == {reader: [(town, "")]}
+
+
+def test_what_will_come_at_once_is_left_out_and_comes_later_if_it_does_not(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.EVERY, town=Frequency.DAILY)
+    entry = newsroom.tell(SEVEN - MINUTE)
+    lease = newsroom.claim(SEVEN)  # of the alert: nobody is opened yet
+    assert lease is not None
+    assert newsroom.digest(SEVEN) == {}
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, "harbour", by="reader", now=SEVEN + MINUTE)
+    assert newsroom.deliver(SEVEN + 2 * MINUTE) == []
+    row = newsroom.row(reader, "entry:")
+    assert row is not None
+    assert row.state == DeliveryState.DIVERTED
+    assert newsroom.explained("a", entry, SEVEN + HOUR) == (
+        "Not sent at once: it comes with the daily digest, due 2026-11-24 07:00 UTC."
+    )
+    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}
+
+
+def test_who_changes_to_a_digest_while_an_alert_goes_out_gets_it_with_the_digest(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.EVERY)
+    entry = newsroom.tell(NOON + HOUR)
+    newsroom.choose(reader, "harbour", Frequency.DAILY, NOON + HOUR + MINUTE)
+    row = newsroom.row(reader, "entry:")
+    assert row is not None
+    assert (row.state, row.reason) == (DeliveryState.DIVERTED, "digests were chosen meanwhile")
+    newsroom.choose(reader, "harbour", Frequency.EVERY, NOON + HOUR + 2 * MINUTE)
+    assert newsroom.deliver(NOON + HOUR + 3 * MINUTE) == []
+    assert newsroom.digest(SEVEN) == {reader: [(entry, "")]}
+    assert newsroom.digest(SEVEN + DAY) == {}
+    with newsroom.db.begin() as session:
+        assert session.exec(select(Diversion)).all() == []
+
+
+def test_a_change_after_the_mail_was_opened_diverts_nothing(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.EVERY)
+    newsroom.tell(NOON + HOUR)
+    assert len(newsroom.deliver(NOON + HOUR)) == 1
+    newsroom.choose(reader, "harbour", Frequency.DAILY, NOON + HOUR + MINUTE)
+    assert newsroom.digest(SEVEN) == {}
+
+
+def test_what_is_too_old_to_be_sent_at_once_goes_to_the_digest(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.EVERY, town=Frequency.DAILY)
+    alone = newsroom.reader("alone", harbour=Frequency.EVERY)
+    entry = newsroom.tell(NOON + HOUR)
+    assert newsroom.deliver(NOON + 3 * HOUR) == []
+    states = [row.state if (row := newsroom.row(each, "entry:")) else None for each in (reader, alone)]
+    assert states == [DeliveryState.DIVERTED, DeliveryState.EXPIRED]
+    assert newsroom.digest(SEVEN) == {reader: [(entry, "")]}
+
+
+def test_one_digest_tells_what_two_are_about(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.HOURLY, town=Frequency.DAILY)
+    newsroom.tell(NOON + MINUTE)
+    town = newsroom.tell(NOON + 2 * MINUTE, topics=["town"])
+    newsroom.digest(NOON + HOUR)
+    assert newsroom.digest(SEVEN) == {reader: [(town, "")]}
+
+
+def test_both_of_one_reader_at_one_instant_tell_it_once(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY, town=Frequency.WEEKLY)
+    entry = newsroom.tell(NOON + HOUR)
+    monday = SEVEN
+    newsroom.announce(monday + GRACE)
+    newsroom.deliver(monday + GRACE)
+    with newsroom.db.begin() as session:
+        digests = session.exec(select(Alert.frequency).where(Alert.window_end == monday)).all()
+        rows = session.exec(select(Delivery).where(Delivery.variant != "")).all()
+    assert sorted(digests) == [Frequency.DAILY, Frequency.WEEKLY]
+    assert len(rows) == 1
+    assert newsroom.got(monday) == {reader: [(entry, "")]}
+
+
+def test_a_late_key_mark_tells_nobody_what_a_digest_told(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.HOURLY, town=Frequency.FLASH)
+    entry = newsroom.tell(NOON + MINUTE)
+    assert newsroom.digest(NOON + HOUR) == {reader: [(entry, "")]}
+    with newsroom.db.begin() as session:
+        session.get_one(Entry, entry).is_key_event = True
+        session.flush()
+        announce.announce_key_event(session, entry, NOON + HOUR + MINUTE)
+    assert newsroom.deliver(NOON + HOUR + 2 * MINUTE) == []
+    row = newsroom.row(reader, "flash:")
+    assert row is not None
+    assert row.reason == "served by an earlier alert"
+
+
+# --- who gets none ---------------------------------------------------------------------------------------
+
+
+def test_a_pause_passes_over_alerts_and_digests_and_says_so(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY, town=Frequency.EVERY)
+    with newsroom.db.begin() as session:
+        session.get_one(Subscriber, reader).paused_until = SEVEN + HOUR
+    daily = newsroom.tell(NOON + HOUR, topics=["harbour"])
+    every = newsroom.tell(NOON + HOUR, topics=["town"])
+    assert newsroom.deliver(NOON + HOUR) == []
+    assert newsroom.digest(SEVEN) == {}
+    for cause in (f"entry:{every}", "digest:"):
+        row = newsroom.row(reader, cause)
+        assert row is not None
+        assert (row.state, row.reason) == (DeliveryState.SKIPPED, "paused")
+    assert newsroom.explained("a", daily, SEVEN + HOUR) == (
+        "Not sent at once: the daily digest of 2026-11-23 07:00 UTC was not sent (paused)."
+    )
+    entry = newsroom.tell(SEVEN + 2 * HOUR, topics=["harbour"])
+    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}, "the time of the pause is not told later"
+
+
+def test_who_leaves_between_the_instant_and_the_opening_ends_in_a_state(newsroom: Newsroom) -> None:
+    leaver = newsroom.reader("leaver", harbour=Frequency.DAILY)
+    dead = newsroom.reader("dead", harbour=Frequency.DAILY)
+    stays = newsroom.reader("stays", harbour=Frequency.DAILY)
+    entry = newsroom.tell(NOON + HOUR)
+    newsroom.announce(SEVEN + GRACE)
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, leaver, None, by="reader", now=SEVEN + GRACE)
+        session.get_one(Subscriber, dead).suppressed = "complaint"
+    newsroom.deliver(SEVEN + GRACE)
+    assert newsroom.got(SEVEN) == {stays: [(entry, "")]}
+    reasons = [row.reason if (row := newsroom.row(each, "digest:")) else None for each in (leaver, dead)]
+    assert reasons == ["unsubscribed", "suppressed: complaint"]
+
+
+def test_who_leaves_and_comes_back_starts_anew(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.tell(NOON + HOUR)
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, None, by="reader", now=NOON + 2 * HOUR)
+    newsroom.tell(NOON + 3 * HOUR)
+    newsroom.choose(reader, "harbour", Frequency.DAILY, NOON + 4 * HOUR)
+    entry = newsroom.tell(NOON + 5 * HOUR)
+    assert newsroom.digest(SEVEN) == {reader: [(entry, "")]}
+
+
+# --- again -----------------------------------------------------------------------------------------------
+
+
+def test_a_digest_that_comes_again_says_what_it_said(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    entry = newsroom.tell(NOON + HOUR)
+    newsroom.announce(SEVEN + GRACE)
+    (first,) = newsroom.deliver(SEVEN + GRACE, Settled.DEFERRED)
+    with newsroom.db.begin() as session:
+        row = session.get_one(Entry, entry)
+        row.revision += 1
+        session.add(EntryRevision(entry_id=entry, number=2, fingerprint="another", seen_at=SEVEN + MINUTE))
+    newsroom.choose(reader, "harbour", Frequency.EVERY, SEVEN + MINUTE)
+    (again,) = newsroom.deliver(SEVEN + 5 * MINUTE)
+    assert again.variant == first.variant
+    assert newsroom.got(SEVEN) == {reader: [(entry, "")]}
+
+
+def test_who_left_meanwhile_gets_no_second_try(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.tell(NOON + HOUR)
+    newsroom.announce(SEVEN + GRACE)
+    newsroom.deliver(SEVEN + GRACE, Settled.DEFERRED)
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, "harbour", by="reader", now=SEVEN + MINUTE)
+        subscribers.follow(session, reader, "town", Frequency.DAILY, by="reader", now=SEVEN + MINUTE)
+    assert newsroom.deliver(SEVEN + 5 * MINUTE) == []
+    row = newsroom.row(reader, "digest:")
+    assert row is not None
+    assert row.reason == "unsubscribed"
+
+
+def test_a_digest_that_was_opened_expires_with_its_time(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.HOURLY)
+    newsroom.tell(NOON + MINUTE)
+    newsroom.announce(NOON + HOUR + GRACE)
+    newsroom.deliver(NOON + HOUR + GRACE, Settled.DEFERRED)
+    assert newsroom.deliver(NOON + 2 * HOUR + MINUTE) == []
+    row = newsroom.row(reader, "digest:")
+    assert row is not None
+    assert row.state == DeliveryState.EXPIRED
