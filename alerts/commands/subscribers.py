@@ -233,19 +233,19 @@ def erase(context: typer.Context, address: Address) -> None:
 
 def _csv_lines(kind: type) -> Callable[[Any], object]:
     """Gives a function that prints a value as a line of CSV, below a heading that is printed now."""
+    from alerts.audience.lists.cells import guarded
+
     writer = csv.writer(sys.stdout)
     writer.writerow(each.name for each in fields(kind))
 
     def write(value: Any) -> None:
-        writer.writerow(_csv_cell(getattr(value, each.name)) for each in fields(kind))
+        cells = (getattr(value, each.name) for each in fields(kind))
+        writer.writerow(
+            guarded(json.dumps(cell) if isinstance(cell, dict) else str("" if cell is None else cell))
+            for cell in cells
+        )
 
     return write
-
-
-def _csv_cell(value: object) -> str:
-    """Gives a cell that no spreadsheet takes for a formula."""
-    text = json.dumps(value) if isinstance(value, dict) else "" if value is None else str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _standing(reader: "SubscriberView") -> str:
