@@ -91,7 +91,7 @@ class Installation:
         with (self.folder / log).open("wb") as output:
             process = await self._start("run", output=output.fileno(), ALERTS_FAILPOINT=point)
         try:
-            assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+            assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
         finally:
             if process.returncode is None:
                 process.kill()

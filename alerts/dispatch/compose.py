@@ -24,7 +24,7 @@ from alerts.models import Alert
 
 _CACHED_VARIANTS = 64
 _CACHED_DIGESTS = 4  # whose texts are kept from one chunk to the next
-_RENDERED_AT_ONCE = 32
+_RENDERED_AT_ONCE = 32  # variants
 
 
 def site_headers(site: SiteView, released_at: datetime) -> Headers:
@@ -80,6 +80,22 @@ def stamp(prepared: Signable, sealed: Sealed) -> bytes:
     return compose(prepared.prepared, sealed.own, signature=sealed.signature)
 
 
+def in_parts(openings: Sequence[Opening]) -> Iterator[Sequence[Opening]]:
+    """Gives a chunk's openings in parts that need few variants each, all who share one together.
+
+    A digest may have a variant for nearly every reader, and they need not be in memory at once.
+    """
+    if len({opening.variant for opening in openings}) <= _RENDERED_AT_ONCE:
+        yield openings
+        return
+    by_variant: dict[str, list[Opening]] = {}
+    for opening in openings:
+        by_variant.setdefault(opening.variant, []).append(opening)
+    variants = [*by_variant.values()]
+    for start in range(0, len(variants), _RENDERED_AT_ONCE):
+        yield [opening for some in variants[start : start + _RENDERED_AT_ONCE] for opening in some]
+
+
 class Composer:
     """Makes the mails of a chunk; keeps the last prepared variants, so that a batch renders nothing."""
 
@@ -114,8 +130,8 @@ class Composer:
         if missing:
             packed = await self._db.run(content.stored, alert_id, missing)
             new = {variant: choices[variant] for variant in missing if variant not in packed}
-            for some in _parts(new, _RENDERED_AT_ONCE):
-                packed |= await self._render(alert_id, some)
+            if new:
+                packed |= await self._render(alert_id, new)
             for variant in missing:
                 signable = dkim.prepare(self._signers, unpack(packed[variant]))
                 prepared[variant] = self._keep(alert_id, variant, signable)
@@ -183,12 +199,6 @@ class Composer:
         while len(self._prepared) > _CACHED_VARIANTS:
             self._prepared.popitem(last=False)
         return prepared
-
-
-def _parts(choices: Mapping[str, Choice], size: int) -> Iterator[Mapping[str, Choice]]:
-    variants = [*choices]
-    for start in range(0, len(variants), size):
-        yield {variant: choices[variant] for variant in variants[start : start + size]}
 
 
 def _load(

@@ -25,7 +25,7 @@ from alerts import clocks
 from alerts.audience.tokens import Keys
 from alerts.db import Database, clock
 from alerts.dispatch import breakers, gates, outbox, receipts
-from alerts.dispatch.compose import Composer, Sealed, stamp
+from alerts.dispatch.compose import Composer, Sealed, in_parts, stamp
 from alerts.dispatch.errands import Chunk, Errand, unsendable, unsent
 from alerts.dispatch.fence import Fence
 from alerts.dispatch.gates import Later, Limits, View, Ways
@@ -84,7 +84,8 @@ class Deliverer:
         self._settings = settings
         self._work = asyncio.Event()
         self._claims = 0
-        self._paces: dict[str, _Pace] = defaultdict(_Pace)  # by transport
+        # By transport, and whether digests go by it: they take longer to compose than to send.
+        self._paces: dict[tuple[str, bool], _Pace] = defaultdict(_Pace)
         self._recovered_at = 0.0
         self._recovering = asyncio.Lock()
         self._signing = ThreadPoolExecutor(settings.signing_threads, thread_name_prefix="sign")
@@ -170,7 +171,8 @@ class Deliverer:
         return Ways(self._limits(), view, chosen.name, tuple(others))
 
     async def _open(self, lease: Lease, fence: Fence, ways: Ways) -> Sequence[Opening] | Later:
-        size = min(self._paces[ways.transport].chunk(self._share(ways.transport)), self._settings.batch)
+        pace = self._paces[ways.transport, lease.is_of_digest]
+        size = min(pace.chunk(self._share(ways.transport)), self._settings.batch)
         plan = Plan(size, self._settings.keys.current, ways.transport)
         with fence.renewal():
             openings = await self._db.run(_open, lease, plan, None if ways.is_open else ways)
@@ -219,7 +221,8 @@ class Deliverer:
         """Has a chunk sent and recorded, and learns from it how large the next may be."""
         transports = {opening.transport for opening in openings}
         # Resends go by the transports of the first time, and measure none.
-        pace = self._paces[transports.pop()] if len(transports) == 1 else _Pace()
+        is_alike = len(transports) == 1
+        pace = self._paces[transports.pop(), lease.is_of_digest] if is_alike else _Pace()
         with pace.sharing():
             began = monotonic()
             replied = await self._send_and_record(lease, openings, journal, fence)
@@ -244,16 +247,20 @@ class Deliverer:
         return replied
 
     async def _submit(self, lease: Lease, openings: Sequence[Opening], chunk: Chunk) -> None:
-        try:
-            prepared = await self._composer.prepare(lease.alert_id, openings)
-        except Exception as error:  # a template or a text that cannot be rendered must not stop the others
-            log.exception("cannot_compose", alert=lease.alert_id)
-            for opening in openings:
-                chunk.take(unsent(opening, f"could not be composed: {type(error).__name__}"))
-            return
-        for part in self._sealed(lease.alert_id, openings, prepared):
-            for opening, sealed in await part:
-                self._hand_over(opening, sealed, prepared[opening.variant], chunk)
+        """Hands a chunk's mails over, a few variants at a time: the first are on the wire while others are rendered."""
+        for part in in_parts(openings):
+            try:
+                prepared = await self._composer.prepare(lease.alert_id, part)
+            except (
+                Exception
+            ) as error:  # a template or a text that cannot be rendered must not stop the others
+                log.exception("cannot_compose", alert=lease.alert_id)
+                for opening in part:
+                    chunk.take(unsent(opening, f"could not be composed: {type(error).__name__}"))
+                continue
+            for sealed_part in self._sealed(lease.alert_id, part, prepared):
+                for opening, sealed in await sealed_part:
+                    self._hand_over(opening, sealed, prepared[opening.variant], chunk)
 
     def _sealed(
         self, alert_id: int, openings: Sequence[Opening], prepared: Mapping[str, Signable]

@@ -104,6 +104,10 @@ class Lease:
         return f"{self.alert_id}-{self.first_id}-{self.epoch}"
 
     @property
+    def is_of_digest(self) -> bool:
+        return self.terms.rule.slot is not None
+
+    @property
     def span(self) -> Span:
         return Span(self.alert_id, self.first_id, self.last_id)
 
