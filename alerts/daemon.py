@@ -29,7 +29,7 @@ from sqlmodel import Session
 from starlette.types import ASGIApp
 
 from alerts import __version__, config, db, logs, loops
-from alerts.audience import erasure, signups
+from alerts.audience import address_changes, erasure, signups
 from alerts.audience.lists import run as run_imports
 from alerts.audience.signups import HourlyLimits
 from alerts.audience.tokens import Keys
@@ -288,7 +288,9 @@ async def _sweep(database: Database) -> None:
 
 
 def _swept(session: Session) -> None:
-    signups.sweep(session, db.clock(session))
+    now = db.clock(session)
+    signups.sweep(session, now)
+    address_changes.forget_old(session, now)
 
 
 async def _release_held(database: Database) -> None:

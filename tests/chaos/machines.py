@@ -125,7 +125,8 @@ async def crowd_left(stage: Stage) -> None:
 
     `crowd_left --readers 10250 --delay 1` is the promise's own measure: a mail a second, and 10,000 who leave.
     """
-    stage.plan = replace(stage.plan, batch=1000)  # so many that those who stay keep all connections busy
+    # Some for each machine, and each so large that those who stay keep all connections busy.
+    stage.plan = replace(stage.plan, batch=max(1, stage.plan.readers // 12))
     web, *_ = await asyncio.gather(stage.machine(is_web=True), stage.machine(), stage.machine())
     mark = stage.announce()
     for each in stage.machines:
