@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,7 +18,7 @@ from alerts.audience.lists.judging import judge
 from alerts.audience.lists.rows import Bad, Row, Table
 from alerts.audience.lists.shapes import Line, Step
 from alerts.db import Database
-from alerts.errors import Conflict
+from alerts.errors import Conflict, NotFound
 from alerts.models import ImportState
 
 log = structlog.get_logger()
@@ -122,10 +123,12 @@ def tend(database: Database, pepper: bytes, clock: Callable[[], datetime]) -> No
         halfway, given_up = staging.left_behind(session, clock())
     for each in given_up:
         log.info("import_given_up", subject=f"import:{each}")
-        discard(database, each)
+        with suppress(Conflict, NotFound):  # another was quicker
+            discard(database, each)
     for each in halfway:
         log.warning("import_goes_on", subject=f"import:{each}")
-        finish(database, pepper, each, clock, lambda _: None)
+        with suppress(Conflict):  # another was quicker
+            finish(database, pepper, each, clock, lambda _: None)
     while _in_turn(database, lambda session: staging.forget_changes(session, clock())):
         pass
 
