@@ -1,0 +1,45 @@
+"""Mail scanners open every link and run what they find: nothing changes by it."""
+
+from email.message import EmailMessage
+
+import aiohttp
+import pytest
+
+from alerts.models import Frequency
+from browser.conftest import OpenWindow, StartSite
+from browser.crawler import Crawler
+from browser.house import House, links_of
+from browser.states import ask_for_change, ask_for_link, sign_up
+from browser.window import Window
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+
+
+async def test_a_scanner_that_opens_every_link_changes_no_row(
+    start_site: StartSite, open_window: OpenWindow
+) -> None:
+    house = await start_site()
+    window = await open_window()
+    mails = await _have_every_mail_sent(house, window)
+    before = house.rows()
+    async with aiohttp.ClientSession() as client:
+        crawler = Crawler(house.url, window, client)
+        for links in ([f"{house.url}/", f"{house.url}/archive"], *map(links_of, mails)):
+            await crawler.follow(links)
+    assert house.rows() == before
+    assert {each: status for each, status in crawler.opened.items() if status != 200} == {}
+    assert crawler.kinds() >= {"/", "/link", "/archive", "/archive/storm", "/u/*", "/u/*/mail", "/n/*"}
+    assert len(house.relay.accepted) == len(mails)
+    assert window.words == []
+
+
+async def _have_every_mail_sent(house: House, window: Window) -> list[EmailMessage]:
+    """Gives a mail of each kind, with whatever links it has."""
+    house.reader({"storm": Frequency.EVERY, "trains": Frequency.FLASH})
+    house.announce("The ferry is late", is_key_event=True)
+    await sign_up(house, window)
+    await ask_for_link(house, window)
+    await ask_for_change(house, window)
+    mails = await house.mails(5)
+    await house.is_at_rest()
+    return mails
