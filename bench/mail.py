@@ -147,13 +147,13 @@ def token_of(wire: bytes) -> str:
 
 
 def is_whole(wire: bytes, to: str) -> bool:
-    """Whether a daemon's mail is addressed to its reader, with the whole story and one token in both parts."""
+    """Whether a daemon's mail is addressed to its reader, with the whole story and both links in both parts."""
     parsed = _parsed(wire)
     link = f"{BASE_URL}/u/{token_of(wire)}"
     text, html = _content(parsed, "plain"), _content(parsed, "html")
     said, shown = " ".join(text.split()), " ".join(unescape(html).split())
     has_story = all(sentence in said and sentence in shown for sentence in _SENTENCES)
-    return str(parsed["To"]).strip() == to and has_story and text.count(link) == html.count(link) == 1
+    return str(parsed["To"]).strip() == to and has_story and text.count(link) == html.count(link) == 2
 
 
 def is_signed(wire: bytes, key: str) -> bool:
