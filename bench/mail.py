@@ -26,6 +26,7 @@ LIST_ID = "alerts.example.org"
 RELEASED = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 TITLE = "The harbour bridge is closed for the night after a freighter lost its rudder"
 
+_LINKS = 2  # to change what one gets, and to the mail as a page
 _SENTENCES = (
     "The freighter drifted for forty minutes before two tugs had it on the line.",
     "Nobody was hurt, the harbour master said, “and that is the news of this night”.",
@@ -153,7 +154,7 @@ def is_whole(wire: bytes, to: str) -> bool:
     text, html = _content(parsed, "plain"), _content(parsed, "html")
     said, shown = " ".join(text.split()), " ".join(unescape(html).split())
     has_story = all(sentence in said and sentence in shown for sentence in _SENTENCES)
-    return str(parsed["To"]).strip() == to and has_story and text.count(link) == html.count(link) == 2
+    return str(parsed["To"]).strip() == to and has_story and text.count(link) == html.count(link) == _LINKS
 
 
 def is_signed(wire: bytes, key: str) -> bool:
