@@ -69,11 +69,11 @@ def test_every_statement_of_a_digest_finds_its_readers_by_an_index(db: Database)
     with db.begin() as session:
         first, second = a_topic(session, "first"), a_topic(session, "second")
         readers(session, 4_000, first)
-        ids = readers(session, 500, second, Frequency.DAILY, prefix="daily")
+        ids = readers(session, 2_000, second, Frequency.DAILY, prefix="daily")
         spans.begin(session, ids, second, Frequency.DAILY, NOW)
-        for each in ids[::5]:
+        spans.begin(session, ids[::5], first, Frequency.HOURLY, NOW)
+        for each in ids[::20]:
             follows(session, each, first)
-            spans.begin(session, [each], first, Frequency.HOURLY, NOW)
         feed = a_feed(session)
         for number in range(20):
             entry = an_entry(session, feed, f"post-{number}", now=NOW + MINUTE)
@@ -89,7 +89,7 @@ def test_every_statement_of_a_digest_finds_its_readers_by_an_index(db: Database)
             announce_entry(session, entry, end - MINUTE)
             announce_digests(session, Policy(), end + GRACE)
         with statements(db) as said:
-            mail(db, batch=500, chunk=250, now=end + GRACE)
+            mail(db, batch=500, chunk=100, now=end + GRACE)
     plans = explained(db, said)
     assert any("digest_span" in text for text in plans)
     assert not {text: plan for text, plan in plans.items() if OF_DIGESTS.search(plan)}
