@@ -783,6 +783,7 @@ ADDRESS_COLUMNS = (
     ("sign_up", "address"),
     ("sign_up", "address_key"),
     ("notice", "address"),
+    ("notice", "segments"),
     ("address_change", "address"),
     ("address_change", "address_key"),
     ("import_line", "address"),

@@ -21,7 +21,7 @@ import sqlite3
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,8 +138,8 @@ def _unclean(file: int, layout: _Layout) -> Iterator[tuple[int, list[Span]]]:
                 yield first + index, spans
 
 
-def _dirt(data: bytes, number: int, layout: _Layout, free: frozenset[int]) -> list[Span]:
-    spans = [(0, layout.page)] if number in free else _unallocated(data, layout)
+def _dirt(data: bytes, number: int, layout: _Layout, free: Mapping[int, int]) -> list[Span]:
+    spans = [(free[number], layout.page)] if number in free else _unallocated(data, layout)
     return [(start, end) for start, end in spans if data.count(0, start, end) != end - start]
 
 
@@ -163,17 +163,19 @@ def _unallocated(data: bytes, layout: _Layout) -> list[Span]:
     return spans
 
 
-def _freelist(file: int, layout: _Layout) -> frozenset[int]:
-    """Gives the pages that are free and not even list others: wholly unallocated."""
-    leaves: set[int] = set()
-    trunk, _ = struct.unpack(">II", os.pread(file, 8, 32))
-    seen: set[int] = set()
-    while trunk and trunk <= layout.pages and trunk not in seen:
-        seen.add(trunk)
+def _freelist(file: int, layout: _Layout) -> Mapping[int, int]:
+    """Gives the free pages, and where in each what is unused begins: in a trunk behind its list of others."""
+    free: dict[int, int] = {}
+    trunks: dict[int, int] = {}
+    (trunk,) = struct.unpack(">I", os.pread(file, 4, 32))
+    while 0 < trunk <= layout.pages and trunk not in trunks:
         data = os.pread(file, layout.page, layout.offset(trunk))
-        trunk, count = struct.unpack_from(">II", data)
-        leaves.update(struct.unpack_from(f">{min(count, layout.usable // 4 - 2)}I", data, 8))
-    return frozenset(leaves - seen)
+        following, count = struct.unpack_from(">II", data)
+        count = min(count, layout.usable // 4 - 2)
+        free |= dict.fromkeys(struct.unpack_from(f">{count}I", data, 8), 0)
+        trunks[trunk] = 8 + 4 * count
+        trunk = following
+    return free | trunks
 
 
 if __name__ == "__main__":

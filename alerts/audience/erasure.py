@@ -120,8 +120,8 @@ def _drop_notices(session: Session, keys: Collection[str], wishes: Collection[in
     for notice in session.exec(waiting):
         is_of_wish = notice.kind in _OF_WISHES and notice.subject_id in wishes
         if is_of_wish or _key(notice.address or "") in keys:
-            notice.address, notice.due_at = None, None
-            notice.state, notice.reason = NoticeState.EXPIRED, "erased"
+            notice.address = notice.segments = notice.due_at = None
+            notice.state, notice.reason, notice.worker = NoticeState.EXPIRED, "erased", ""
             session.add(notice)
 
 

@@ -52,6 +52,7 @@ OTHER = normalise("other@example.org")
 NAME_NOBODY = {
     *("site", "feed", "entry", "entry_alias", "entry_revision", "push", "topic", "wording"),
     *("alert", "selection", "body", "batch", "destination", "breaker", "rate", "waiting"),
+    *("tally", "digest_slot", "diversion"),
     *("subscription", "digest_span", "digest_mark", "import_batch", "import_change"),
     "audit",  # the service functions write it; test_subscribers holds that
 }
@@ -60,7 +61,9 @@ NAMES_NOBODY = {
     "subscriber": {"language", "state", "suppressed", "zone"},
     "sign_up": {"language", "zone", "choices", "wording", "source"},  # the row goes
     "consent": {"wording", "source", "choices"},  # cleared where it names somebody
-    "notice": {"kind", "address_hash", "day", "language", "state", "reason", "transport", "worker"},
+    "notice": {
+        *("kind", "address_hash", "day", "language", "state", "reason", "transport", "worker"),
+    },
     "suppression": {"address_hash", "cause", "evidence", "origin"},  # a server's words, scrubbed
     "delivery": {"variant", "transport", "state", "reason", "reply"},  # the reply is cleared
     "subscription_event": {"kind", "detail", "by"},  # cleared where it names somebody
@@ -163,6 +166,10 @@ def fill(session: Session, address: Address, named: str = "") -> int:
     )
     for kind in (NoticeKind.CONFIRM, NoticeKind.LINK):
         notices.ask(session, KEYS, kind, address, reader, language="en", lifetime=timedelta(hours=1), now=NOW)
+    for notice in session.exec(select(Notice)):  # as it is once it was opened
+        notice.segments = f"To: {notice.address}".encode()
+        session.add(notice)
+    session.flush()
     return reader
 
 
@@ -195,7 +202,7 @@ def test_every_column_that_can_hold_text_is_known_to_name_nobody_or_is_cleared()
     }
     assert not strange, "say above that no address is in it, or have `erasure` clear it"
     by_name = {(table, name) for table, name in of_text if "address" in name and not name.endswith("_hash")}
-    assert by_name == set(ADDRESS_COLUMNS), "have `erasure` clear it, and name it in ADDRESS_COLUMNS"
+    assert by_name <= set(ADDRESS_COLUMNS), "have `erasure` clear it, and name it in ADDRESS_COLUMNS"
 
 
 def test_no_row_of_any_table_names_who_was_erased(db: Database) -> None:
