@@ -26,7 +26,7 @@ from alerts.mail.views import Archive, EntryView, SiteView
 from alerts.models import Frequency
 from alerts.web import zones
 from alerts.web.deeds import LONGEST_PAUSE, Done
-from alerts.web.languages import negotiated
+from alerts.web.languages import accepted_languages
 from alerts.web.reader import ReaderView
 
 _NAMES = (
@@ -102,6 +102,10 @@ class Pages:
         wanted = language.replace("-", "_").partition("_")[0].lower()
         return _tag(locale) if locale.language == wanted else ""
 
+    def known(self, accepted: str) -> str:
+        """Gives the first language of an Accept-Language header that we have words in, else the site's."""
+        return next(filter(None, map(self.speaks, accepted_languages(accepted))), self.language)
+
     def render(self, name: str, language: str, **values: Any) -> str:
         """Gives a page in a language, or in English."""
         return self._render(name, self._templates.locale(language), **values)
@@ -151,12 +155,12 @@ class Pages:
 
     def archive(self, topics: Sequence[ArchivedTopic], accepted: str) -> str:
         """Gives the list of topics whose alerts can be read."""
-        locale = negotiated(accepted, self._templates.locale)
+        locale = self._templates.locale(self.known(accepted))
         return self._render("archive.html", locale, topics=topics, is_indexed=self._is_indexed)
 
     def archive_of(self, page: ArchivePage, accepted: str) -> str:
         """Gives what was mailed about a topic."""
-        locale = negotiated(accepted, self._templates.locale)
+        locale = self._templates.locale(self.known(accepted))
         alerts = [(alert.released_at, [*map(self._archived, alert.entries)]) for alert in page.alerts]
         return self._render(
             "archive-topic.html",

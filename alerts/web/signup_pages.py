@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import takewhile
 
 from alerts.audience.consents import Words
 from alerts.audience.offers import Offer
@@ -13,7 +12,6 @@ from alerts.web.pages import Pages
 from alerts.web.signup_form import OF_TOPIC, TRAP, Fault, Filled
 
 _EXCERPT_LIMIT = 280
-_RANGES = 10  # of Accept-Language, as many as count
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class SignUpPages:
 
     def known(self, accepted: str) -> str:
         """Gives the first accepted language that we have words in, else the site's."""
-        return next(filter(None, map(self._pages.speaks, _ranges(accepted))), self._pages.language)
+        return self._pages.known(accepted)
 
     def words(self, accepted: str) -> Words:
         """Gives what a visitor agrees to, as the form shows it."""
@@ -90,18 +88,6 @@ class SignUpPages:
 
     def suppressed(self) -> str:
         return self._pages.render("suppressed.html", self._pages.language)
-
-
-def _ranges(accepted: str) -> list[str]:
-    """Gives the languages of an Accept-Language header, the preferred first (RFC 9110, section 12.5.4)."""
-    found: list[tuple[float, str]] = []
-    for each in accepted.split(",")[:_RANGES]:
-        name, _, weight = each.strip().partition(";")
-        number = "".join(takewhile(lambda letter: letter in "0123456789.", weight.strip().removeprefix("q=")))
-        quality = float(number) if number.count(".") < 2 and number.strip(".") else 1.0  # noqa: PLR2004 - one point
-        if quality and name.isascii() and name != "*":
-            found.append((-quality, name))
-    return [name for _, name in sorted(found, key=lambda each: each[0])]
 
 
 def _excerpt(text: str, title: str) -> str:
