@@ -16,6 +16,8 @@ from selectolax.lexbor import LexborHTMLParser
 import pseudo
 import words
 from alerts.audience.address_changes import EndView, Standing
+from alerts.audience.offers import Amount, Offer, Sample
+from alerts.audience.signups import ChosenTopic, Pending
 from alerts.dispatch.archive import ArchivedAlert, ArchivedEntry, ArchivedTopic, ArchivePage, Change
 from alerts.mail.render import (
     AlertView,
@@ -28,9 +30,12 @@ from alerts.mail.render import (
     SiteView,
 )
 from alerts.mail.templates import builtin_templates
+from alerts.models import Frequency
 from alerts.web.deeds import Deed, Done, Now
 from alerts.web.pages import Pages
 from alerts.web.reader import Coming, ReaderView, ShownTopic
+from alerts.web.signup_form import Fault, Filled
+from alerts.web.signup_pages import SignUpPages, Welcome
 
 TEMPLATES = builtin_templates()
 AT = datetime(2026, 11, 22, 8, tzinfo=UTC)
@@ -202,6 +207,48 @@ def archive_of_topic(site: Speaking) -> Iterator[str]:
     yield site.pages.archive_of(ArchivePage(TOPIC, (), None), site.language)
 
 
+OFFER = Offer(
+    "1", "99", "98", tuple(Frequency), 30, Amount(0, 0, None), Amount(4, 9, AT), Sample("11", "22", "", AT)
+)
+OFFERS = (
+    OFFER,
+    replace(OFFER, updates=Amount(0, 5, AT), key_events=Amount(2, 2, AT), frequencies=(Frequency.FLASH,)),
+    replace(OFFER, updates=None, key_events=None, sample=None),
+)
+FILLED = Filled(typed="1@1.example", choices={"1": "daily"})
+
+
+def signing_up(show: Callable[[SignUpPages, str], Iterator[str]]) -> Callable[[Speaking], Iterator[str]]:
+    return lambda site: show(SignUpPages(site.pages), site.language)
+
+
+def sign_up(pages: SignUpPages, language: str) -> Iterator[str]:
+    yield pages.form(language, (), FILLED)
+    for fault in (*Fault, None):
+        yield pages.form(language, OFFERS, FILLED, {fault} if fault else ())
+
+
+def link(pages: SignUpPages, language: str) -> Iterator[str]:
+    for fault in (*Fault, None):
+        yield pages.link_form(language, "1@1.example", fault)
+
+
+def confirm(pages: SignUpPages, language: str) -> Iterator[str]:
+    topics = tuple(ChosenTopic("1", "99", each) for each in FREQUENCIES)
+    words_shown = pages.words(language).text
+    for is_changed in (True, False):
+        pending = Pending("1@1.example", language, "UTC", topics, words_shown, "2")
+        yield pages.confirm(pending, is_changed=is_changed)
+
+
+def welcome(pages: SignUpPages, language: str) -> Iterator[str]:
+    topics = tuple(ChosenTopic("1", "99", each) for each in FREQUENCIES)
+    digests = tuple((each, AT) for each in FREQUENCIES[2:])
+    for some in (topics, ()):
+        page = pages.welcome(Welcome(1, language, "Europe/Paris", some, digests, is_paused=True), "3")
+        yield re.sub(r"\bParis\b|باريس|パリ", "", page)  # cities are in no catalog of ours
+
+
 def plain(name: str) -> Callable[[Speaking], Iterator[str]]:
     return lambda site: iter([site.page(name)])
 
@@ -217,16 +264,31 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
     "web/address.html": address,
     "web/archive.html": archive,
     "web/archive-topic.html": archive_of_topic,
+    "web/confirm.html": signing_up(confirm),
+    "web/elsewhere.html": plain("elsewhere.html"),
     "web/erase.html": erase,
     "web/erased.html": erased,
+    "web/expired.html": plain("expired.html"),
     "web/failed.html": plain("failed.html"),
     "web/forgotten.html": plain("forgotten.html"),
     "web/gone.html": plain("gone.html"),
+    "web/link.html": signing_up(link),
+    "web/link-sent.html": signing_up(
+        lambda pages, language: iter([pages.link_sent(language, "1@1.example")])
+    ),
     "web/manage.html": manage,
     "web/over.html": plain("over.html"),
+    "web/question.html": signing_up(
+        lambda pages, language: iter([pages.question(language, FILLED, "2@2.example")])
+    ),
+    "web/sent.html": signing_up(lambda pages, language: iter([pages.sent(language, "1@1.example")])),
+    "web/signup.html": signing_up(sign_up),
+    "web/suppressed.html": plain("suppressed.html"),
+    "web/too-many.html": plain("too-many.html"),
+    "web/welcome.html": signing_up(welcome),
     "web/zones.html": zones,
 }
-NEVER_ALONE = {"mail", "mail/notice", "web/base.html"}
+NEVER_ALONE = {"mail", "mail/notice", "web/base.html", "web/signup-parts.html"}
 
 
 @pytest.fixture(scope="module")
