@@ -122,8 +122,9 @@ def _layout(file: int) -> _Layout:
     (size,) = struct.unpack_from(">H", header, 16)
     page = 65536 if size == 1 else size
     pages = os.fstat(file).st_size // page
-    if pages >= _MOST_PAGES:
-        raise ValueError("The file is too large to tell its kinds of pages apart.")
+    # A file that vacuums itself has pages of pointers, which begin like a tree's.
+    if pages >= _MOST_PAGES or any(header[52:56]):
+        raise ValueError("The kinds of this file's pages cannot be told apart.")
     return _Layout(page, page - header[20], pages)
 
 
