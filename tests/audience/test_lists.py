@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, col, select
 
@@ -524,6 +524,14 @@ LINES = st.lists(
 
 @settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=LINES, second=LINES)
+@example(
+    first=[("ana@example.org", "all", "flash", "")],
+    second=[("ana@example.org", "all", "flash", "left"), ("ana@example.org", "", "flash", "left")],
+)
+@example(
+    first=[("ana@example.org", "all", "flash", "")],
+    second=[("ana@example.org", "all", "flash", "left"), ("ana@example.org", "", "flash", "")],
+)
 def test_whatever_comes_an_undoing_gives_the_readers_back_who_were_there(
     sqlite_db: Database, first: list[tuple[str, ...]], second: list[tuple[str, ...]]
 ) -> None:

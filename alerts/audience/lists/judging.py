@@ -107,7 +107,9 @@ class _Known:
             case Step.LEAVE_ALL:
                 return Outcome.OUT_ALREADY if has_left_all else Outcome.OPTED_OUT
             case Step.LEAVE:
-                return Outcome.OUT_ALREADY if has_left else Outcome.OPTED_OUT
+                # A line that opts out of all is applied before it.
+                is_next = frequency != "" and self.opted_out.get(line.address_key) == Step.LEAVE_ALL
+                return Outcome.OUT_ALREADY if has_left or is_next else Outcome.OPTED_OUT
         if line.address_key in self.causes or self.opted_out.get(line.address_key) == Step.SUPPRESS:
             return Outcome.SUPPRESSED
         if has_left_all or has_left or line.address_key in self.opted_out:
