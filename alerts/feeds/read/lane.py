@@ -127,7 +127,10 @@ class Lane:
 
     async def _process(self, place: int) -> ReaderProcess:
         process = self._processes.get(place)
-        return process if process is not None and process.is_usable else await self._start(place)
+        if process is not None and process.is_usable:
+            return process
+        await self._stop(place)
+        return await self._start(place)
 
     async def _start(self, place: int) -> ReaderProcess:
         process = await ReaderProcess.start(self._memory, self._niceness)

@@ -60,7 +60,7 @@ class ReaderProcess:
     @property
     def is_usable(self) -> bool:
         """Whether it can be asked; idle, it may have been killed by others, too."""
-        return not self._is_over and self._process.returncode is None
+        return not self._is_over and self._process.returncode is None and not _has_ended(self.pid)
 
     @property
     def pid(self) -> int:
@@ -168,6 +168,16 @@ class ReaderProcess:
         if length > frames.LONGEST:
             raise frames.Garbled("a frame out of bounds")
         return await self._answers.readexactly(length)
+
+
+def _has_ended(pid: int) -> bool:
+    """Asks the kernel about a child, and leaves its end to be heard of: asyncio hears of it some moments late."""
+    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+        return False
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _make_nice(pid: int, niceness: int) -> None:
