@@ -16,8 +16,9 @@ from fakes import postfix, postgres
 from fakes.smtp import ConformingServer, Manners, ScriptedServer, StartSmtp
 from fakes.tls import Certificates
 
-# Nothing absolute is asserted of time: a machine that is busy for a moment is no failure.
-hypothesis.settings.register_profile("alerts", deadline=None)
+# Nothing absolute is asserted of time: a machine that is busy for a moment is no failure. A suite that is run at each
+# change finds what is likely; `make fuzz` looks longer.
+hypothesis.settings.register_profile("alerts", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("alerts")
 
 PRACTICE_DATA = Path(__file__).resolve().parents[1] / "../shared/corpora"

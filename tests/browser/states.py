@@ -13,21 +13,25 @@ Come = Callable[[House, Window], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A page in one state; `status` is what its answer says to machines."""
+    """A page in one state; `status` is what its answer says to machines.
+
+    A variant differs by some words from a page that is looked at whole in another state.
+    """
 
     name: str
     come: Come
     status: int = 200
+    is_variant: bool = False
 
 
 STATES: list[State] = []
 
 
-def state(name: str, status: int = 200) -> Callable[[Come], Come]:
+def state(name: str, status: int = 200, *, is_variant: bool = False) -> Callable[[Come], Come]:
     """Adds a state to those that every check goes through."""
 
     def add(come: Come) -> Come:
-        STATES.append(State(name, come, status))
+        STATES.append(State(name, come, status, is_variant))
         return come
 
     return add
@@ -52,7 +56,7 @@ async def _(house: House, window: Window) -> None:
     await window.goto(f"{house.url}/")
 
 
-@state("the sign-up page, opened for a topic")
+@state("the sign-up page, opened for a topic", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(f"{house.url}/signup?topic=storm&from=front-page")
 
@@ -111,7 +115,7 @@ async def _(house: House, window: Window) -> None:
     await window.goto(await house.linked(await sign_up(house, window)))
 
 
-@state("a sign-up that changed before it was confirmed", status=409)
+@state("a sign-up that changed before it was confirmed", status=409, is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(await house.linked(await sign_up(house, window)))
     await window.send({"version": "0"})
@@ -123,7 +127,7 @@ async def _(house: House, window: Window) -> None:
     await window.press("Yes, send me these")
 
 
-@state("a sign-up confirmed before")
+@state("a sign-up confirmed before", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(await house.linked(await sign_up(house, window)))
     await window.press("Yes, send me these")
@@ -151,7 +155,7 @@ async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
 
 
-@state("a reader's page whose mail has no choice behind it any more")
+@state("a reader's page whose mail has no choice behind it any more", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader({"council": Frequency.WEEKLY})))
 
@@ -162,12 +166,12 @@ async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader(digests, zone="Australia/Lord_Howe")))
 
 
-@state("a reader's page without topics")
+@state("a reader's page without topics", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader({})))
 
 
-@state("a reader's page whose address is suppressed")
+@state("a reader's page whose address is suppressed", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader(suppressed="bounce")))
 
@@ -177,20 +181,20 @@ async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader(language="de")))
 
 
-@state("a topic stopped")
+@state("a topic stopped", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.press("Stop Storm on the coast")
 
 
-@state("a topic stopped, and taken up again")
+@state("a topic stopped, and taken up again", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.press("Stop Storm on the coast")
     await window.press("Undo")
 
 
-@state("two topics changed at once")
+@state("two topics changed at once", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.choose("Storm on the coast", "One mail a day")
@@ -198,7 +202,7 @@ async def _(house: House, window: Window) -> None:
     await window.press("Save")
 
 
-@state("all stopped")
+@state("all stopped", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.press("Stop all alerts")
@@ -212,27 +216,27 @@ async def _(house: House, window: Window) -> None:
     await window.press("Send")
 
 
-@state("another hour")
+@state("another hour", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader({"storm": Frequency.DAILY})))
     await window.choose("Day of the weekly mail", "Sunday")
     await window.press("Save", after="Day of the weekly mail")
 
 
-@state("a pause")
+@state("a pause", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.press("For a week")
 
 
-@state("a pause that was there already")
+@state("a pause that was there already", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.press("For a week")
     await window.goto(window.page.url)
 
 
-@state("a pause that is over")
+@state("a pause that is over", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.press("For a week")
@@ -240,32 +244,32 @@ async def _(house: House, window: Window) -> None:
     await window.press("End the pause now")
 
 
-@state("a pause until no day", status=400)
+@state("a pause until no day", status=400, is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.send({"action": "pause", "until": "2020-01-01"})
 
 
-@state("a form that is none of ours", status=400)
+@state("a form that is none of ours", status=400, is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.send({"action": "dance"})
 
 
-@state("an address that is none", status=400)
+@state("an address that is none", status=400, is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.send({"action": "address", "address": '"><b>nobody</b>'})
 
 
-@state("a change of address asked for")
+@state("a change of address asked for", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.type("New e-mail address", house.address())
     await window.press("Ask for the change")
 
 
-@state("a change of address that waits")
+@state("a change of address that waits", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader()))
     await window.type("New e-mail address", house.address())
@@ -280,7 +284,7 @@ async def ask_for_link(house: House, window: Window) -> str:
     return house.address_of(reader)
 
 
-@state("a link to the download sent")
+@state("a link to the download sent", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await ask_for_link(house, window)
 

@@ -52,7 +52,7 @@ async def test_a_page_hinders_no_reader(
     window = await open_window()
     await state.come(site, window)
     assert window.status == state.status
-    await _hinders_nobody(window, checker)
+    await _hinders_nobody(window, checker, is_variant=state.is_variant)
 
 
 async def test_a_site_without_topics_hinders_no_reader(
@@ -116,11 +116,11 @@ async def test_each_flaw_is_seen(open_window: OpenWindow) -> None:
     assert [flaw for flaw in FLAWS if not any(flaw in each for each in found)] == []
 
 
-async def _hinders_nobody(window: Window, checker: Checker | None) -> None:
+async def _hinders_nobody(window: Window, checker: Checker | None, *, is_variant: bool = False) -> None:
     assert window.words == []
     assert all(request.is_navigation_request() for request in window.requests)
     source = await window.source()
     assert len(source) < PAGE_BYTES
     if checker:
         assert await checker.remarks(source) == []
-    assert await looks.faults(window.page) == []
+    assert await looks.faults(window.page, is_variant=is_variant) == []

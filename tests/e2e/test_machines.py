@@ -26,6 +26,6 @@ async def test_nothing_is_opened_for_a_crowd_that_leaves_while_it_goes_out(
     postgres_server: Server, tmp_path: Path
 ) -> None:
     """A relay that takes its time for each mail, three machines, and one click after another over HTTP."""
-    verdict = await play("crowd_left", postgres_server, tmp_path, Plan(readers=2250, delay=0.5))
+    verdict = await play("crowd_left", postgres_server, tmp_path, Plan(readers=800, delay=0.3))
     assert verdict.problems == ()
     assert verdict.owed == 250

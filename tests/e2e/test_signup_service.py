@@ -21,12 +21,14 @@ ANN = "ann@reader.example.org"
 
 
 @pytest.fixture
-async def installation(db_url: str, tmp_path: Path, smtp_server: StartSmtp) -> AsyncIterator[Installation]:
+async def installation(
+    sqlite_url: str, tmp_path: Path, smtp_server: StartSmtp
+) -> AsyncIterator[Installation]:
     relay = await smtp_server()
     async with site() as feed:
         made = Installation(tmp_path, feed, relay)
         made.shows(*POSTS[:2])
-        text = CONFIG.format(database=db_url, smtp=relay.port, feed=feed.url("/live"))
+        text = CONFIG.format(database=sqlite_url, smtp=relay.port, feed=feed.url("/live"))
         (tmp_path / "config.toml").write_text(text)
         await made.command("config", "apply")
         yield made
