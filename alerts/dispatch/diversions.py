@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from alerts import db
 from alerts.dispatch import audience
-from alerts.dispatch.eligible import IMMEDIATE, AlertRule, Following, Send, eligible, was_owed
+from alerts.dispatch.eligible import IMMEDIATE, AlertRule, Send, as_it_stands, eligible, was_owed
 from alerts.models import Alert, AlertState, Batch, Delivery, Diversion, Subscription, table_of
 
 ALERT = table_of(Alert)
@@ -58,15 +58,7 @@ def _under_way(session: Session, before: Subscription) -> Iterator[tuple[sa.Row[
     """Gives the alerts that are going out, and that this subscription was owed."""
     for alert in session.connection().execute(_OPEN, {"reader": before.subscriber_id}).all():
         rule = audience.rule_of(alert)
-        following = Following(
-            before.topic_id,
-            before.frequency,
-            is_in_time=before.since <= rule.released_at,
-            is_chosen_in_time=before.chosen_at <= rule.released_at,
-            has_left=before.until is not None,
-            is_immediate_in_time=(before.immediate_since or before.chosen_at) <= rule.released_at,
-        )
-        if rule.slot is None and was_owed(following, rule):
+        if rule.slot is None and was_owed(as_it_stands(before, rule), rule):
             yield alert, rule
 
 

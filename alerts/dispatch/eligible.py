@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from alerts.models import DeliveryState, Frequency, SubscriberState
 
@@ -119,6 +120,18 @@ def unfit_for_digest(
     if now >= digest.expires_at:
         return Skip(DeliveryState.EXPIRED, _EXPIRED)
     return None
+
+
+def as_it_stands(subscription: Any, alert: AlertRule) -> Following:
+    """Gives a subscription, or a row with its columns, with its times held against an alert's release."""
+    return Following(
+        subscription.topic_id,
+        subscription.frequency,
+        is_in_time=subscription.since <= alert.released_at,
+        is_chosen_in_time=subscription.chosen_at <= alert.released_at,
+        has_left=subscription.until is not None,
+        is_immediate_in_time=(subscription.immediate_since or subscription.chosen_at) <= alert.released_at,
+    )
 
 
 def was_owed(following: Following, alert: AlertRule) -> bool:

@@ -20,7 +20,7 @@ from alerts.dispatch.digests import released
 from alerts.dispatch.digests.carried import HOLDING, PAIRS, by_digests
 from alerts.dispatch.digests.released import Text
 from alerts.dispatch.digests.window import Span, Told, Window
-from alerts.dispatch.eligible import IMMEDIATE, AlertRule, Following, Slot, was_owed
+from alerts.dispatch.eligible import IMMEDIATE, AlertRule, Slot, as_it_stands, was_owed
 from alerts.models import (
     Alert,
     AlertEntry,
@@ -388,15 +388,7 @@ def _rule(alert: Any) -> AlertRule:
 def _is_owed_at_once(row: Any, rule: AlertRule) -> bool:
     if row.frequency not in IMMEDIATE or row.until is not None:
         return False
-    following = Following(
-        row.topic_id,
-        row.frequency,
-        is_in_time=row.since <= rule.released_at,
-        is_chosen_in_time=row.chosen_at <= rule.released_at,
-        has_left=False,
-        is_immediate_in_time=(row.immediate_since or row.chosen_at) <= rule.released_at,
-    )
-    return was_owed(following, rule)
+    return was_owed(as_it_stands(row, rule), rule)
 
 
 _CHOICES = sa.select(SUBSCRIPTION).where(
