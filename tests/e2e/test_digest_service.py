@@ -33,7 +33,7 @@ async def test_an_hourly_digest_comes_once_wherever_the_daemon_dies(
         due = slots.latest(Frequency.HOURLY, "UTC", datetime.now(UTC) - GRACE)
         with _database(sqlite_url) as session:
             entry = _an_hour(session, due)
-        for point in ("announce.before_commit", "open.committed"):
+        for point in ("announce.before_commit", "open.before_commit", "open.committed"):
             await installation.dies(point)
         with _database(sqlite_url) as session:
             _edit(session, entry, due)
