@@ -663,9 +663,6 @@ class Body(SQLModel, table=True):
 
     alert_id: int = Field(primary_key=True, foreign_key="alert.id", sa_type=Id)
     variant: str = Field(primary_key=True)
-    subject: str
-    text: str
-    html: str
     segments: bytes = Field(sa_type=LargeBinary)
     at: datetime
 

@@ -184,15 +184,15 @@ class Composer:
         reach("body.committed")
         return kept
 
-    def _render_digest(self, digest: digests.Digest) -> dict[str, tuple[Rendered, bytes]]:
+    def _render_digest(self, digest: digests.Digest) -> dict[str, bytes]:
         return {
             variant: self._packed(self._renderer.render_digest(view), digest.released_at)
             for variant, view in digest.views.items()
         }
 
-    def _packed(self, rendered: Rendered, released_at: datetime) -> tuple[Rendered, bytes]:
+    def _packed(self, rendered: Rendered, released_at: datetime) -> bytes:
         prepared = prepare(rendered, site_headers(self._site, released_at))
-        return rendered, pack(dkim.pin(prepared, self._signers, released_at))
+        return pack(dkim.pin(prepared, self._signers, released_at))
 
     def _keep(self, alert_id: int, variant: str, prepared: Signable) -> Signable:
         self._prepared[alert_id, variant] = prepared
@@ -211,7 +211,5 @@ def _load(
     )
 
 
-def _store(
-    session: Session, alert_id: int, rendered: Mapping[str, tuple[Rendered, bytes]]
-) -> Mapping[str, bytes]:
+def _store(session: Session, alert_id: int, rendered: Mapping[str, bytes]) -> Mapping[str, bytes]:
     return content.store(session, alert_id, rendered, clock(session))

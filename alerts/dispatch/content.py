@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from alerts import db
 from alerts.dispatch.wording import Choice
 from alerts.feeds.store.grouping import other_sources
-from alerts.mail.render import AlertView, EntryView, Rendered
+from alerts.mail.render import AlertView, EntryView
 from alerts.models import Alert, AlertEntry, Body, Entry, EntryRevision, Feed, Topic, table_of
 
 
@@ -89,21 +89,16 @@ def stored(session: Session, alert_id: int, variants: Sequence[str]) -> dict[str
     return dict(rows.all())
 
 
-def store(
-    session: Session, alert_id: int, rendered: Mapping[str, tuple[Rendered, bytes]], now: datetime
-) -> dict[str, bytes]:
+def store(session: Session, alert_id: int, rendered: Mapping[str, bytes], now: datetime) -> dict[str, bytes]:
     """Keeps variants' renderings and gives the bytes to send: another worker's, if it was first."""
     rows = [
         {
             "alert_id": alert_id,
             "variant": variant,
-            "subject": words.subject,
-            "text": words.text,
-            "html": words.html,
             "segments": segments,
             "at": now,
         }
-        for variant, (words, segments) in rendered.items()
+        for variant, segments in rendered.items()
     ]
     session.connection().execute(db.insert_or_ignore(session, table_of(Body)), rows)
     return stored(session, alert_id, [*rendered])

@@ -9,6 +9,7 @@ time of day: the same arguments give the same bytes, today and in a resend.
 import hashlib
 import re
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,9 +29,11 @@ from alerts.mail.headers import (
     wire_address,
 )
 from alerts.mail.render import Rendered
-from alerts.mail.words import clean_lines, quoted_printable
+from alerts.mail.words import quoted_printable
 
 _UNSIGNED, _SIGNED, _NOTICE = b"\x01", b"\x02", b"\x03"
+_COMPRESSED, _QUICK = b"\x04", 1
+_NOT_WHOLE = "A prepared mail is not whole."
 _LENGTH = struct.Struct(">I")
 _HEAD_SEGMENTS, _NOTICE_SEGMENTS = 4, 3
 _TOKEN_LENGTH = 43
@@ -155,11 +158,15 @@ def html_part(prepared: Prepared, token: str) -> str:
 
 
 def pack(prepared: Prepared) -> bytes:
-    """Gives `prepared` as one value for a table: a version, then each segment after its length.
+    """Gives `prepared` as one value for a table: a version, then each segment after its length, compressed.
 
     The version is 2 where signatures are pinned, and 3 for a notice; their number and their segments then stand
-    first.
+    first. A digest may have a variant for nearly each reader, and a seventh of it is left.
     """
+    return _COMPRESSED + zlib.compress(_written(prepared), _QUICK)
+
+
+def _written(prepared: Prepared) -> bytes:
     segments = [*prepared.head, *prepared.body]
     is_notice = len(prepared.head) == _NOTICE_SEGMENTS
     if not prepared.signatures and not is_notice:
@@ -171,6 +178,8 @@ def pack(prepared: Prepared) -> bytes:
 
 def unpack(packed: bytes) -> Prepared:
     """Gives what `pack` was given; raises Refused for bytes that it did not write."""
+    if packed[:1] == _COMPRESSED:  # it was not always
+        packed = _unpressed(packed[1:])
     version, pinned, segments = packed[:1], 0, list[bytes]()
     if version == _UNSIGNED:
         segments = list(_segments(packed, 1))
@@ -183,6 +192,17 @@ def unpack(packed: bytes) -> Prepared:
         )
     signatures = map(Pinned, segments[:pinned:2], segments[1:pinned:2])
     return Prepared(tuple(segments[pinned:body]), tuple(segments[body:]), tuple(signatures))
+
+
+def _unpressed(compressed: bytes) -> bytes:
+    inflating = zlib.decompressobj()
+    try:
+        written = inflating.decompress(compressed)
+    except zlib.error:
+        raise Refused(_NOT_WHOLE) from None
+    if inflating.unused_data or not inflating.eof:
+        raise Refused(_NOT_WHOLE)
+    return written
 
 
 def _head(subject: str, headers: Headers, boundary: str) -> tuple[bytes, ...]:
@@ -227,7 +247,7 @@ def _require_base_url(base_url: str) -> None:
 
 
 def _part(content: str, hole: str) -> tuple[bytes, ...]:
-    *before, last = clean_lines(content).split(hole)
+    *before, last = content.split(hole)
     # A character more, taken off again, keeps the column free that the soft break needs.
     pieces = [quoted_printable(f"{piece}~")[:-1] for piece in before] + [quoted_printable(last)]
     return tuple(b"=\r\n\0=\r\n".join(pieces).split(b"\0"))  # quoted-printable holds no NUL
@@ -267,5 +287,5 @@ def _segments(packed: bytes, position: int) -> Iterator[bytes]:
         start = position + _LENGTH.size
         position = start + int.from_bytes(packed[start - _LENGTH.size : start], "big")
         if position > len(packed):
-            raise Refused("A prepared mail is not whole.")
+            raise Refused(_NOT_WHOLE)
         yield packed[start:position]

@@ -1,8 +1,9 @@
 """The templates that mails are made of, in each language: a site's own folder first, then ours."""
 
 import gettext
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ from alerts.mail.words import wrap
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _SOURCE_LANGUAGE: Final = Locale("en")
+_REMEMBERED: Final = 512
 
 
 def builtin_templates() -> Path:
@@ -115,16 +117,42 @@ def _environment(
     environment.install_gettext_callables(  # type: ignore[attr-defined]  # put there by the extension
         translations.gettext, translations.ngettext, newstyle=True
     )
-    environment.filters["wrap"] = wrap
-    environment.filters["sentence"] = lambda items: format_list(list(items), locale=locale)
-    environment.filters["day"] = lambda at, zone="UTC": format_date(_in(at, zone), "long", locale=locale)
-    environment.filters["weekday"] = lambda at, zone="UTC": format_date(_in(at, zone), "EEEE", locale=locale)
-    # Some fonts in mail programs have no narrow space, and show none.
-    environment.filters["clock"] = lambda at, zone="UTC": format_time(
-        _in(at, zone), "short", locale=locale
-    ).replace("\u202f", "\u00a0")
-    environment.filters["place"] = lambda zone: _place(zone, locale)
+    environment.filters |= _filters(locale)
     return environment
+
+
+def _filters(locale: Locale) -> Mapping[str, Callable[..., str]]:
+    """Gives the filters of one language; they remember, as the mails of one digest show the same times and topics."""
+
+    @lru_cache(_REMEMBERED)
+    def listed(items: tuple[str, ...]) -> str:
+        return format_list(items, locale=locale)
+
+    @lru_cache(_REMEMBERED)
+    def day(at: datetime, zone: str = "UTC") -> str:
+        return format_date(_in(at, zone), "long", locale=locale)
+
+    @lru_cache(_REMEMBERED)
+    def weekday(at: datetime, zone: str = "UTC") -> str:
+        return format_date(_in(at, zone), "EEEE", locale=locale)
+
+    @lru_cache(_REMEMBERED)
+    def clock(at: datetime, zone: str = "UTC") -> str:
+        # Some fonts in mail programs have no narrow space, and show none.
+        return format_time(_in(at, zone), "short", locale=locale).replace("\u202f", "\u00a0")
+
+    @lru_cache(_REMEMBERED)
+    def place(zone: str) -> str:
+        return _place(zone, locale)
+
+    return {
+        "wrap": wrap,
+        "sentence": lambda items: listed(tuple(items)),
+        "day": day,
+        "weekday": weekday,
+        "clock": clock,
+        "place": place,
+    }
 
 
 def _in(at: datetime, zone: str) -> datetime:

@@ -89,7 +89,7 @@ class SiteView:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A mail's words; `hole` stands at least once in text and in html, where the reader's token goes."""
+    """A mail's words, clean; `hole` stands at least once in text and in html, where the reader's token goes."""
 
     subject: str
     text: str

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from functools import lru_cache
 
 WIDTH = 72
 
@@ -12,7 +13,8 @@ _LINE_ENDS = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile("[ \t\n\r\x0b\x0c\x85\u2028\u2029]+")
 
 _ENCODED_WIDTH = 76
-_NOT_LITERAL = re.compile(rb"[^ -~\n]+| (?=\n|\Z)")
+_KNOWN_LENGTH = 1_000  # characters: what is remembered stays below 8 MB
+_NOT_LITERAL = re.compile(rb"[^ -~]+| \Z")
 # As much of a line as leaves a column for the soft break, and does not end within a "=XX".
 _ENCODED_PIECE = re.compile(rb".{1,75}(?<!=)(?<!=.)")
 
@@ -70,12 +72,19 @@ def tidy_html(html: str) -> str:
 def quoted_printable(text: str) -> bytes:
     r"""Gives `text` in RFC 2045 quoted-printable with CRLF for \n; no line is longer than 76.
 
-    Python's own encoder lets a line grow to 78 when it ends with a space.
+    Python's own encoder lets a line grow to 78 when it ends with a space. Lines are remembered: the variants of a
+    digest share nearly all of theirs.
     """
-    encoded = _NOT_LITERAL.sub(
-        lambda run: b"=" + run[0].hex("=").upper().encode("ascii"), text.encode().replace(b"=", b"=3D")
-    )
     return b"\r\n".join(
-        line if len(line) <= _ENCODED_WIDTH else b"=\r\n".join(_ENCODED_PIECE.findall(line))
-        for line in encoded.split(b"\n")
+        [_known_line(line) if len(line) <= _KNOWN_LENGTH else _line(line) for line in text.split("\n")]
     )
+
+
+def _line(line: str) -> bytes:
+    encoded = _NOT_LITERAL.sub(
+        lambda run: b"=" + run[0].hex("=").upper().encode("ascii"), line.encode().replace(b"=", b"=3D")
+    )
+    return encoded if len(encoded) <= _ENCODED_WIDTH else b"=\r\n".join(_ENCODED_PIECE.findall(encoded))
+
+
+_known_line = lru_cache(maxsize=4_096)(_line)

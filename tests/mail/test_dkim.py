@@ -31,6 +31,7 @@ from alerts.mail.dkim import (
     zone_line,
 )
 from alerts.mail.render import Rendered
+from alerts.mail.words import clean_lines
 from fakes import opendkim
 from hostile import hostile
 
@@ -72,7 +73,7 @@ OVERSIGNED = [
 ]
 SIGNED = [*OVERSIGNED, "List-Id", "Auto-Submitted", "Feedback-ID"]
 
-contents = st.lists(hostile, min_size=1, max_size=3).map(HOLE.join)
+contents = st.lists(hostile.map(clean_lines), min_size=1, max_size=3).map(HOLE.join)
 addresses = st.sampled_from(
     ["reader@example.org", "a.b+c@mail.example.co.uk", "ana@bücher.example", "jérôme@example.org"]
 )
@@ -325,7 +326,6 @@ def test_a_resend_without_its_key_is_not_made(configured: tuple[Signer, ...]) ->
 
 def test_mails_that_were_stored_before_there_were_signatures_stay_unsigned() -> None:
     prepared = made(RENDERED, HEADERS)
-    assert pack(prepared)[:1] == b"\x01"
     of = prepare(BOTH, unpack(pack(prepared)))
     assert wire(of) == compose(prepared, READER)
 

@@ -98,7 +98,7 @@ class Mailed:
             self.alert = an_alert(session, {storm: [Frequency.EVERY]})
             self.rendered = _rendered()
             packed = pack(prepare(self.rendered, site_headers(SITE, NOW)))
-            content.store(session, self.alert, {"v": (self.rendered, packed)}, NOW)
+            content.store(session, self.alert, {"v": packed}, NOW)
             for reader, state, variant in (
                 (self.reader, DeliveryState.ACCEPTED, "v"),
                 (self.other, DeliveryState.SKIPPED, ""),
