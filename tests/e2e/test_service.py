@@ -22,16 +22,21 @@ TOKEN = re.compile(r"/u/([A-Za-z0-9_-]{43})")
 
 
 @pytest.fixture
-async def installation(db_url: str, tmp_path: Path, smtp_server: StartSmtp) -> AsyncIterator[Installation]:
+async def installation(
+    request: pytest.FixtureRequest, tmp_path: Path, smtp_server: StartSmtp
+) -> AsyncIterator[Installation]:
+    """A site on SQLite, unless a test says that it is walked on each."""
+    database = request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url")
     relay = await smtp_server()
     async with site() as feed:
         made = Installation(tmp_path, feed, relay)
         made.shows(*POSTS[:2])
-        text = CONFIG.format(database=db_url, smtp=relay.port, feed=feed.url("/live"))
+        text = CONFIG.format(database=database, smtp=relay.port, feed=feed.url("/live"))
         (tmp_path / "config.toml").write_text(text)
         yield made
 
 
+on_each_database = pytest.mark.parametrize("installation", ["sqlite", "postgres"], indirect=True)
 POSTS = [Post(f"post-{number}", f"Ferry news, part {number}", minute=number) for number in range(1, 13)]
 NEW = POSTS[2:]
 
@@ -44,7 +49,10 @@ def got(relay: ScriptedServer, reader: str) -> list[str]:
     return [subject(mail) for mail in relay.accepted if mail.rcpt == reader]
 
 
-async def test_a_live_blog_of_ten_entries_reaches_each_reader_once(installation: Installation) -> None:
+@on_each_database
+async def test_a_live_blog_of_ten_entries_reaches_each_reader_once(
+    installation: Installation,
+) -> None:
     relay = installation.relay
     await installation.command("config", "apply")
     add = ("subscribers", "add")
@@ -103,6 +111,7 @@ async def test_no_log_line_names_a_reader_or_holds_a_token(installation: Install
     assert token not in words
 
 
+@on_each_database
 async def test_the_unsubscribe_link_of_a_mail_works_as_a_mail_client_uses_it(
     installation: Installation,
 ) -> None:
