@@ -57,7 +57,7 @@ _SIGNATURE_LINE = 72
 _RECORD_STRING = 255  # RFC 1035, 3.3
 # What stands in the holes until a reader's own is known: no header, and no quoted-printable, holds a control.
 _TO, _ID, _TOKEN = b"\0", b"\1", b"\2"
-_BLANKS = re.compile(rb"[ \t]+")
+_BLANKS = re.compile(rb"[ \t]{2,}|\t")  # a space by itself stays
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 _COVERED = re.compile(rb"[; ]h=([^;]+);")
 _SELECTOR = re.compile(rb"[; ]s=([^;]+);")
@@ -152,6 +152,8 @@ def prepare(signers: Sequence[Signer], prepared: Prepared) -> Signable:
 
     Raises ConfigError when a key that was pinned is gone: the mail would be another one.
     """
+    if not prepared.signatures:
+        return Signable(prepared, hashlib.sha256(), (), ())
     keys = {each.fingerprint: each.key for each in signers}
     fields = _fields(prepared)
     first, *rest = _relaxed_body(eml(_TOKEN.join(prepared.body))).split(_TOKEN)
