@@ -76,7 +76,7 @@ class Renderer:
 
         Raises ConfigError when a template of the site's own fails, or leaves out the reader's link.
         """
-        hole = _hole_not_in(f"{view!r}{self._site!r}")
+        hole = _hole()
         stories = [read_story(entry.html, entry.text) for entry in view.entries]
         return _within_limit(lambda room: self._alert(view, stories, hole, room))
 
@@ -92,7 +92,7 @@ class Renderer:
 
     def render_notice(self, view: NoticeView) -> Rendered:
         """Gives the words of a notice; the hole is the token in its one link. Raises as `render` does."""
-        hole = secrets.token_urlsafe(32)
+        hole = _hole()
         link_url = f"{self._site.base_url}/n/{hole}"
         named = view.topics[:_TOPICS_LIMIT]
         context = {
@@ -136,7 +136,7 @@ class Renderer:
         layout = _guarded(lambda: lay_out(told, room))
         headline, *further = (each.headline for each in told[: 1 + _PREHEADER_HEADLINES])
         # The frame is rendered by itself: what is between was tidied and measured when it was written.
-        marks = [secrets.token_urlsafe(32) for _ in range(2)]
+        marks = [_hole() for _ in range(2)]
         context = {
             "headline": clip(headline, _LEADING_LIMIT) if further else headline,
             "others": len(told) - 1,
@@ -149,7 +149,7 @@ class Renderer:
             "unnamed": layout.unnamed,
             "archive_url": f"{self._site.base_url}/archive" if self._site.archive is not Archive.OFF else "",
         }
-        frame = self._mail("digest", view, context, _hole_not_in(f"{layout.text}{layout.html}"))
+        frame = self._mail("digest", view, context, _hole())
         text, html = frame.text, frame.html
         for mark, in_text, in_html in zip(marks, layout.text, layout.html, strict=True):
             text, html = text.replace(mark, in_text), html.replace(mark, in_html)
@@ -214,11 +214,9 @@ def _within_limit(fill: Callable[[int], tuple[Rendered, int]]) -> Rendered:
     return fill(max(_LEAST_BUDGET, _STORIES_BUDGET - excess))[0] if excess > 0 else rendered
 
 
-def _hole_not_in(context: str) -> str:
-    """Gives a marker as long as a token, of the same characters, that is nowhere in `context`."""
-    while (hole := secrets.token_urlsafe(32)) in context:
-        pass
-    return hole
+def _hole() -> str:
+    """Gives a marker as long as a token, of the same characters, that nobody can have foreseen."""
+    return secrets.token_urlsafe(32)
 
 
 def _size(rendered: Rendered) -> int:

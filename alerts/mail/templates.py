@@ -53,6 +53,7 @@ class Templates:
             [*(FileSystemLoader(folder) for folder in folders), builtin, PrefixLoader({"builtin": builtin})]
         )
         self._loaded: dict[Locale, Mapping[str, Template]] = {}
+        self._locale_of = lru_cache(_REMEMBERED)(self._find_locale)  # a visitor's browser may name any
         self.of(_SOURCE_LANGUAGE)
 
     def locale(self, language: str) -> Locale:
@@ -60,6 +61,9 @@ class Templates:
 
         Dates and lists then speak the same language as the sentences around them.
         """
+        return self._locale_of(language)
+
+    def _find_locale(self, language: str) -> Locale:
         try:
             locale = Locale.parse(language.replace("-", "_"))
         except (ValueError, UnknownLocaleError):
