@@ -44,8 +44,8 @@ async def sign_up(house: House, window: Window) -> str:
     """Gives the new address that asked for two topics."""
     address = house.address()
     await window.goto(f"{house.url}/")
-    await window.pick("One mail a day", among="Storm on the coast")
-    await window.pick("Every update, at once", among="Ferries & trains")
+    await window.choose("Storm on the coast", "One mail a day")
+    await window.choose("Ferries & trains", "Every update, at once")
     await window.type("Your e-mail address", address)
     await window.press("Sign up")
     return address

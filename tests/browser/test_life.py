@@ -63,10 +63,10 @@ async def test_a_reader_comes_stays_and_leaves(person: Person, site: House, open
 async def _sign_up(site: House, hand: Pointer, address: str) -> None:
     window = hand.window
     await window.goto(f"{site.url}/")
+    await hand.choose("Ferries & trains", "Every update, at once")
     await hand.unfold("The last alert Ferries & trains")
     assert "The ferry is late" in await _text(window)
-    await hand.pick("Every update, at once", of="Ferries & trains")
-    await hand.pick("One mail a day", of="Storm on the coast")
+    await hand.choose("Storm on the coast", "One mail a day")
     await hand.type("Your e-mail address", address)
     await hand.press("Sign up")
     assert await window.heading() == "Please look into your inbox"

@@ -109,7 +109,7 @@ async def test_the_page_says_what_each_topic_really_sent(db: Database, topics: d
         page = await visitor.get("/")
     assert page.status == 200
     told_of = re.findall(
-        r"<legend[^>]*>(.*?)</legend>.*?<dl class=\"amounts\">(.*?)</dl>", page.text, re.DOTALL
+        r'<label for="offer[^>]*>(.*?)</label>.*?<dl class="amounts">(.*?)</dl>', page.text, re.DOTALL
     )
     plain = {title: " ".join(re.sub(r"<[^>]*>", " ", text).split()) for title, text in told_of}
     assert plain["Storm &lt;on&gt; the coast"].startswith("Updates 4 on a typical day, 30 on the busiest (")
@@ -136,11 +136,24 @@ async def test_each_topic_offers_what_makes_a_difference(
 ) -> None:
     async with visiting(sqlite_db) as visitor:
         page = await visitor.get("/")
-    offered = re.findall(r'name="frequency\.(\w+)" value="(\w*)"', page.text)
-    every = ["flash", "every", "hourly", "daily", "weekly", ""]
-    assert [value for slug, value in offered if slug == "storm"] == every
-    assert [value for slug, value in offered if slug == "keys"] == [each for each in every if each != "every"]
-    assert page.text.count(" checked>") == 2, "nothing is chosen for anybody"
+    every = ["", "flash", "every", "hourly", "daily", "weekly"]
+    assert page.choices("frequency.storm") == every
+    assert page.choices("frequency.keys") == [each for each in every if each != "every"]
+    for topic in ("storm", "keys"):
+        assert page.chosen(f"frequency.{topic}") == "", "nothing is chosen for anybody"
+
+
+async def test_the_label_of_each_choice_is_the_topic(
+    sqlite_db: Database, sqlite_topics: dict[str, int]
+) -> None:
+    async with visiting(sqlite_db) as visitor:
+        page = await visitor.get("/")
+    labels = dict(re.findall(r'<label for="(offer-\d)"[^>]*>(.*?)</label>', page.text))
+    selects = re.findall(r'<select id="(offer-\d)" name="frequency.(\w+)"', page.text)
+    assert {slug: labels[id_] for id_, slug in selects} == {
+        "keys": "Key events",
+        "storm": "Storm &lt;on&gt; the coast",
+    }
 
 
 async def test_a_link_may_choose_topics_and_say_where_it_stands(
@@ -149,8 +162,8 @@ async def test_a_link_may_choose_topics_and_say_where_it_stands(
     async with visiting(sqlite_db) as visitor:
         page = await visitor.get("/?topic=storm&topic=keys&topic=nonsense&from=front-page")
         sly = await visitor.get("/?from=%3Cscript%3E&topic=%00")
-    assert 'name="frequency.storm" value="every" checked' in page.text
-    assert 'name="frequency.keys" value="flash" checked' in page.text
+    assert page.chosen("frequency.storm") == "every"
+    assert page.chosen("frequency.keys") == "flash"
     assert page.field("from") == "front-page"
     assert sly.field("from") == ""
 
@@ -417,7 +430,7 @@ async def test_an_address_that_cannot_sign_up_is_told_why_beside_its_field(
     assert (answer.status, rows(sqlite_db)) == (400, before)
     assert said in re.findall(r'<p class="fault" id="wrong-address">(.*?)</p>', answer.text)[0]
     assert 'aria-invalid="true" aria-describedby="wrong-address"' in answer.text
-    assert 'value="every" checked' in answer.text, "what was chosen is not lost"
+    assert answer.chosen("frequency.storm") == "every", "what was chosen is not lost"
 
 
 async def test_nothing_chosen_is_told(sqlite_db: Database, sqlite_topics: dict[str, int]) -> None:
