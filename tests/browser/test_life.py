@@ -90,6 +90,7 @@ async def _settle_in(hand: Pointer) -> None:
     await hand.press("Undo")
     assert "one mail a day has the news about Storm on the coast" in await window.said()
     await hand.unfold("Change hour, day or time zone")
+    await hand.press("Another time zone …")
     await hand.choose("Time zone: the nearest city of yours", "Berlin")
     await hand.press("Save", after="Time zone: the nearest city of yours")
     assert "Berlin" in await _next_mail(window)
