@@ -7,12 +7,15 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from string import ascii_lowercase, digits
 from time import monotonic
 
 import aiohttp
 import pytest
 import sqlalchemy as sa
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlmodel import Session, SQLModel, col, select
 
 from alerts.audience import notices as asking
@@ -35,6 +38,7 @@ from alerts.models import (
     Topic,
     Wording,
 )
+from alerts.web import signup_form
 from alerts.web.app import create
 from alerts.web.guard import BODY_LIMIT
 from alerts.web.signup import Terms
@@ -43,6 +47,7 @@ from build import a_feed, a_reader, a_topic, an_alert, an_entry
 from signing_up import ANN, KEYS, SITE, Answer, Visitor, following, link_of, notices, visiting
 
 NOW = datetime.now(UTC)
+TOKEN = make(KEYS, Purpose.MANAGE, 1, 2, KEYS.current)
 LONG_AGO = NOW - timedelta(days=60)
 SECOND = timedelta(seconds=1)
 GENEROUS = Terms(limits=HourlyLimits(10**6, 10**6, 10**6))
@@ -544,6 +549,35 @@ async def test_a_file_in_the_place_of_an_address_is_none(
     form.add_field("address", b"ann@reader.example.org", filename="address", content_type="text/plain")
     async with visiting(sqlite_db) as visitor:
         assert (await visitor.ask("POST", "/signup", data=form)).status == 400
+
+
+LINKS = st.builds(
+    lambda scheme, host, rest: f"{scheme}{host}{rest}",
+    st.sampled_from(["", "https://", "https://ann:secret@", "//", "android-app://"]),
+    st.sampled_from(["", "news.example", "localhost", ANN]),
+    st.sampled_from(
+        ["", "/", f"/u/{TOKEN}", f"?t={TOKEN}", f"#{TOKEN}", TOKEN, "/?e=ann%40reader.example.org"]
+    ),
+)
+
+
+@given(LINKS | st.text(max_size=60) | st.from_regex(r"[\w.@:/%-]{1,60}"))
+def test_where_a_visitor_came_from_is_a_name_and_nothing_that_tells_of_a_reader(text: str) -> None:
+    kept = signup_form.source(text)
+    assert kept in ("", text)
+    assert len(kept) < len(TOKEN)
+    assert set(kept) <= set(f"{ascii_lowercase}{digits}._-"), "no link, no address, and no token of ours"
+
+
+async def test_a_referrer_is_not_kept(sqlite_db: Database, sqlite_topics: dict[str, int]) -> None:
+    came_from = f"https://mail.example/u/{TOKEN}?to={ANN}"
+    async with visiting(sqlite_db) as visitor:
+        await visitor.sign_up(from_=came_from, headers={"Referer": came_from})
+        (notice,) = notices(sqlite_db)
+        await visitor.confirm(link_of(notice))
+    with sqlite_db.begin() as session:
+        sources = [*session.exec(select(Consent.source)), *session.exec(select(SignUp.source))]
+    assert sources == ["sign-up page"] * 2
 
 
 async def test_what_a_browser_says_of_its_zone_is_believed_if_there_is_one(
