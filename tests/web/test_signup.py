@@ -5,6 +5,7 @@ import re
 import statistics
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from string import ascii_lowercase, digits
@@ -21,9 +22,11 @@ from sqlmodel import Session, SQLModel, col, select
 from alerts.audience import notices as asking
 from alerts.audience import signups, subscribers, suppressions
 from alerts.audience.addresses import normalise
+from alerts.audience.offers import offers
 from alerts.audience.signups import HourlyLimits
 from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
+from alerts.mail.views import Archive
 from alerts.models import (
     AlertEntry,
     AlertState,
@@ -41,7 +44,10 @@ from alerts.models import (
 from alerts.web import signup_form
 from alerts.web.app import create
 from alerts.web.guard import BODY_LIMIT
+from alerts.web.pages import Pages
 from alerts.web.signup import Terms
+from alerts.web.signup_form import Filled
+from alerts.web.signup_pages import SignUpPages
 from alerts.web.websub import Callbacks
 from build import a_feed, a_reader, a_topic, an_alert, an_entry
 from signing_up import ANN, KEYS, SITE, Answer, Visitor, following, link_of, notices, visiting
@@ -124,6 +130,24 @@ async def test_the_page_says_what_each_topic_really_sent(db: Database, topics: d
     assert page.text.count("It is closed until noon.") == 2
     assert "Not so" not in page.text
     assert "paused" not in page.text.lower().replace("your alerts are paused", "")
+
+
+async def test_without_an_archive_no_alert_is_shown_to_strangers(
+    sqlite_db: Database, sqlite_topics: dict[str, int]
+) -> None:
+    with sqlite_db.begin() as session:
+        entry = an_entry(session, a_feed(session), title="For members")
+        told = an_alert(session, {sqlite_topics["storm"]: [Frequency.EVERY]}, now=NOW - SECOND)
+        session.add(AlertEntry(alert_id=told, entry_id=entry, revision=1))
+        session.flush()
+        found = offers(session, NOW)
+
+    def shown(archive: Archive) -> str:
+        return SignUpPages(Pages(replace(SITE, archive=archive), ())).form("en", found, Filled())
+
+    assert "For members" in shown(Archive.UNLISTED)
+    assert "For members" not in shown(Archive.OFF)
+    assert "Storm &lt;on&gt; the coast" in shown(Archive.OFF)
 
 
 async def test_a_new_topic_has_no_figures_and_a_quiet_one_says_so(sqlite_db: Database) -> None:
