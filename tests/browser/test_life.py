@@ -9,7 +9,7 @@ from sqlmodel import col, select
 from alerts.models import Subscriber
 from browser.conftest import OpenWindow
 from browser.hands import Keyboard, Pointer
-from browser.house import House, links_of
+from browser.house import House, in_browser
 from browser.window import Window
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
@@ -103,8 +103,7 @@ async def _settle_in(hand: Pointer) -> None:
 
 async def _read(window: Window, mail: EmailMessage) -> None:
     """Reads a mail in the browser."""
-    (link,) = {each for each in links_of(mail) if each.endswith("/mail")}
-    await window.goto(link)
+    await window.goto(in_browser(mail))
     assert await window.heading() == "The ferry is late again"
 
 
