@@ -187,7 +187,7 @@ class WebConfig(Section):
     port: int = Field(default=8025, ge=0, le=65535)
     """Listen on this port; 0 takes a free one."""
     archive: Archive = Archive.UNLISTED
-    """Let everybody read what was mailed, at /archive: "indexed", "unlisted" (search engines are asked not to show it) or "off"."""
+    """Let everybody read what was mailed, at /archive: "indexed", "unlisted" (search engines are asked not to show it) or "off"; then the sign-up page shows no last alert, either."""
     proxies: tuple[Network, ...] = ()
     """Networks of your own proxies: only their word counts about who asks (X-Forwarded-For)."""
 

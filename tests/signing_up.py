@@ -48,6 +48,19 @@ class Answer:
     def field(self, name: str) -> str:
         return unescape(re.findall(rf'name="{name}" value="(.*?)"', self.text)[0])
 
+    def choices(self, name: str) -> list[str]:
+        """Gives the values that a list has, in their order."""
+        return re.findall(r'<option value="(.*?)"', self._list(name))
+
+    def chosen(self, name: str) -> str:
+        """Gives the one value of a list that is chosen beforehand."""
+        (value,) = re.findall(r'<option value="(.*?)" selected', self._list(name))
+        return str(value)
+
+    def _list(self, name: str) -> str:
+        (found,) = re.findall(rf'<select [^>]*name="{re.escape(name)}".*?</select>', self.text, re.DOTALL)
+        return str(found)
+
 
 class Visitor:
     """Asks a running server; without cookies, redirects or scripts."""

@@ -8,14 +8,16 @@ import pytest
 import yaml
 
 from alerts import config
+from alerts.roles import ALL, Role
 from reference import commands
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "compose.yaml").read_text()
 PAGE = (ROOT / "docs" / "how-to" / "postgresql.md").read_text()
+SCALING = (ROOT / "docs" / "scaling.md").read_text()
 SERVICES: dict[str, Any] = yaml.safe_load(TEXT)["services"]
-OURS = ["upgrade", "alerts", "worker"]
-DAEMONS = ["alerts", "worker"]
+DAEMONS = ["web", "send", "poll"]
+OURS = ["upgrade", *DAEMONS]
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::[?-]([^}]*))?\}")
 
@@ -38,20 +40,32 @@ def settings(service: str) -> config.Config:
 def test_each_process_gets_settings_that_exist_and_are_right(service: str) -> None:
     found = settings(service)
     assert found.database.url.get_secret_value().startswith("postgresql://alerts:")
-    assert found.secret == settings("alerts").secret
+    assert found.secret == settings("upgrade").secret
 
 
-def test_one_kind_serves_pages_and_the_other_only_works() -> None:
-    assert settings("alerts").web.enabled
-    assert (settings("alerts").web.host, settings("alerts").web.port) == ("0.0.0.0", 8025)
-    assert SERVICES["alerts"]["ports"] == ["127.0.0.1:8025-8034:8025"]
-    assert not settings("worker").web.enabled
-    assert "ports" not in SERVICES["worker"]
-    assert SERVICES["worker"]["healthcheck"] == {"disable": True}, "the image's asks the pages"
+def test_each_role_has_a_service_of_its_name() -> None:
+    assert {Role(service) for service in DAEMONS} == ALL
+    for service in DAEMONS:
+        assert SERVICES[service]["command"] == ["run", "--only", service]
+        assert settings(service).web.enabled, "hubs are asked for pushes where there are pages"
+
+
+def test_pages_are_served_and_asked_after_where_they_are() -> None:
+    assert (settings("web").web.host, settings("web").web.port) == ("0.0.0.0", 8025)
+    assert SERVICES["web"]["ports"] == ["127.0.0.1:8025-8034:8025"]
+    assert "healthcheck" not in SERVICES["web"], "the image's asks the pages"
+    for service in ("send", "poll"):
+        assert "ports" not in SERVICES[service]
+        assert SERVICES[service]["healthcheck"] == {"disable": True}
+
+
+def test_only_who_sends_knows_the_password_of_the_relay() -> None:
+    assert [each for each in OURS if "SMTP_PASSWORD" in str(SERVICES[each])] == ["send"]
+    assert settings("send").transport["main"].password.get_secret_value()
 
 
 def test_all_daemons_of_the_machine_share_one_folder_of_journals() -> None:
-    folder = settings("alerts").state_dir
+    folder = settings("send").state_dir
     for service in DAEMONS:
         [volume] = [each for each in SERVICES[service]["volumes"] if each.endswith(f":{folder}")]
         name = volume.partition(":")[0]
@@ -64,15 +78,18 @@ def test_a_daemon_waits_for_the_schema_and_may_finish_its_mails(service: str) ->
     assert SERVICES[service]["depends_on"]["upgrade"] == {"condition": "service_completed_successfully"}
     assert SERVICES[service]["restart"] == "unless-stopped"
     assert SERVICES[service]["stop_grace_period"] == "60s"
-    assert "command" not in SERVICES[service]
 
 
 def test_the_steps_are_commands_that_exist() -> None:
-    assert tuple(SERVICES["upgrade"]["command"]) in {words for words, _ in commands()}
+    known = dict(commands())
+    assert tuple(SERVICES["upgrade"]["command"]) in known
+    assert "--only" in {option for each in known["run",].params for option in each.opts}
+    for words in re.findall(r"docker compose run --rm \w+ ([a-z]+ [a-z]+)", PAGE):
+        assert tuple(words.split()) in known
 
 
 def test_the_page_names_what_is_written_into_env_and_each_service_it_scales() -> None:
     assert {name for name, _ in _VARIABLE.findall(TEXT) if name not in PAGE} == set()
-    for service in re.findall(r"--scale (\w+)=", PAGE + TEXT):
+    for service in re.findall(r"--scale (\w+)=", PAGE + TEXT + SCALING):
         assert service in SERVICES
         assert "container_name" not in SERVICES[service], "a name can be had once"

@@ -140,7 +140,8 @@ def notice(kind: str) -> Callable[[Speaking], Iterator[str]]:
 
 def without_cities(page: str) -> str:
     """Leaves out the names of cities, which no catalog of ours has."""
-    return re.sub(r'(<option value="[A-Z][^":]*"(?: selected)?>)[^<]*', r"\1", page)
+    without_options = re.sub(r'(<option value="[A-Z][^":]*"(?: selected)?>)[^<]*', r"\1", page)
+    return re.sub(r"\bParis\b|باريس|パリ", "", without_options)
 
 
 def manage(site: Speaking) -> Iterator[str]:
@@ -183,6 +184,10 @@ def address(site: Speaking) -> Iterator[str]:
             yield site.pages.address(
                 EndView(is_new, standing, site.language, "1@1.example", "2@2.example", "3")
             )
+
+
+def zone(site: Speaking) -> Iterator[str]:
+    yield without_cities(site.pages.zone(replace(READER, language=site.language), 7, 0))
 
 
 def zones(site: Speaking) -> Iterator[str]:
@@ -245,8 +250,8 @@ def welcome(pages: SignUpPages, language: str) -> Iterator[str]:
     topics = tuple(ChosenTopic("1", "99", each) for each in FREQUENCIES)
     digests = tuple((each, AT) for each in FREQUENCIES[2:])
     for some in (topics, ()):
-        page = pages.welcome(Welcome(1, language, "Europe/Paris", some, digests, is_paused=True), "3")
-        yield re.sub(r"\bParis\b|باريس|パリ", "", page)  # cities are in no catalog of ours
+        welcome = Welcome(1, language, "Europe/Paris", some, digests, is_paused=True)
+        yield without_cities(pages.welcome(welcome, "3"))
 
 
 def plain(name: str) -> Callable[[Speaking], Iterator[str]]:
@@ -286,6 +291,7 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
     "web/suppressed.html": plain("suppressed.html"),
     "web/too-many.html": plain("too-many.html"),
     "web/welcome.html": signing_up(welcome),
+    "web/zone.html": zone,
     "web/zones.html": zones,
 }
 NEVER_ALONE = {"mail", "mail/notice", "web/base.html", "web/signup-parts.html"}

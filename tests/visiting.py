@@ -121,8 +121,12 @@ Fields = list[tuple[str, str]]
 
 
 def forms(page: str) -> list[tuple[str, Fields]]:
-    """Reads a page's forms: the label of each one's button, and what it sends when nothing is filled in."""
-    return [(_text(form.css_first("button")), _sent(form)) for form in LexborHTMLParser(page).css("form")]
+    """Reads a page's forms: the label of each button, and what it sends when nothing is filled in."""
+    return [
+        (_text(button), _sent(form, button))
+        for form in LexborHTMLParser(page).css("form")
+        for button in form.css("button")
+    ]
 
 
 def buttons(page: str) -> list[str]:
@@ -157,7 +161,7 @@ def text_of(page: str) -> str:
     return _text(LexborHTMLParser(page).css_first("main"))
 
 
-def _sent(form: LexborNode) -> Fields:
+def _sent(form: LexborNode, button: LexborNode) -> Fields:
     sent: Fields = []
     for each in form.css("input, select, textarea"):
         kind, name = each.attributes.get("type"), each.attributes.get("name") or ""
@@ -167,6 +171,8 @@ def _sent(form: LexborNode) -> Fields:
             sent.append((name, chosen.attributes["value"] or ""))
         elif kind != "radio":
             sent.append((name, each.attributes.get("value") or ""))
+    if pressed := button.attributes.get("name"):
+        sent.append((pressed, button.attributes.get("value") or ""))
     return sent
 
 

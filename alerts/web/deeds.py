@@ -22,6 +22,7 @@ from alerts.mail.words import clean
 from alerts.models import Frequency, NoticeKind, Subscriber
 from alerts.web.forms import (
     AskErase,
+    AskZone,
     Choice,
     Download,
     Erase,
@@ -60,7 +61,7 @@ class Deed(StrEnum):
     THANKED = "thanked"
     UNCHANGED = "unchanged"  # it was so already
     # Nothing is done yet, or nothing is left to show:
-    ERASE_ASKED = "erase-asked"
+    ASKED = "asked"
     ERASED = "erased"
     TOLD = "told"
     # Nothing was done:
@@ -158,8 +159,8 @@ def _carry_out(  # noqa: C901, PLR0911, PLR0912 - a list of buttons
             return Done(Deed.TOLD, data=json.dumps(told, ensure_ascii=False, indent=2).encode())
         case Download() | SendLink():
             return _send_link(session, keys, view, now)
-        case AskErase():
-            return Done(Deed.ERASE_ASKED)
+        case AskErase() | AskZone():
+            return Done(Deed.ASKED)
         case Erase():
             subscribers.erase(session, view.id, by=_BY, now=now)
             return Done(Deed.ERASED)

@@ -53,6 +53,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class AskZone:
+    """The list of time zones, for digests at this hour."""
+
+    hour: int
+    weekday: int
+
+
+@dataclass(frozen=True, slots=True)
 class PauseFor:
     """Nothing for some days."""
 
@@ -122,6 +130,7 @@ Choice: TypeAlias = (
     | StopAll
     | Save
     | Place
+    | AskZone
     | PauseFor
     | PauseUntil
     | Resume
@@ -188,6 +197,11 @@ def _place(values: Mapping[str, str], _given: _Given) -> Choice:
     return Place(zone, hour, weekday)
 
 
+def _zones(values: Mapping[str, str], _given: _Given) -> Choice:
+    hour, weekday = _number(values.get("hour"), _HOURS), _number(values.get("weekday"), _WEEKDAYS)
+    return Unclear() if hour is None or weekday is None else AskZone(hour, weekday)
+
+
 def _pause(values: Mapping[str, str], _given: _Given) -> Choice:
     if "until" in values:
         return PauseUntil(_date(values["until"]))
@@ -221,6 +235,7 @@ def _date(text: str) -> date | None:
 _FORMS: Mapping[str, Callable[[Mapping[str, str], _Given], Choice]] = {
     "save": _save,
     "place": _place,
+    "zones": _zones,
     "pause": _pause,
     "address": _address,
     "why": _why,

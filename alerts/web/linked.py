@@ -12,7 +12,7 @@ from alerts.audience.address_changes import EndView, Standing
 from alerts.audience.tokens import Claim, Keys, Purpose
 from alerts.db import Database
 from alerts.web.deeds import Deed, Outcome, act
-from alerts.web.forms import Choice, Fields, read_choice
+from alerts.web.forms import AskErase, AskZone, Choice, Download, Fields, read_choice
 from alerts.web.pages import Pages
 from alerts.web.reader import ReaderView, look, right_of
 
@@ -45,16 +45,19 @@ class ReaderPage:
 
     async def change(self, claim: Claim, fields: Fields) -> Response:
         """Does what a button asks."""
-        outcome, now = await self._database.run(_acted, self._keys, claim, read_choice(fields))
+        choice = read_choice(fields)
+        outcome, now = await self._database.run(_acted, self._keys, claim, choice)
         if outcome is None:
             return self._nobody(claim)
         done, before = outcome.done, outcome.before
         if outcome.after is None:
             return HTMLResponse(self._pages.erased(before.language, is_news=True))
-        match done.deed:
-            case Deed.ERASE_ASKED:
+        match choice:
+            case AskErase():
                 return HTMLResponse(self._pages.erase(before))
-            case Deed.TOLD:
+            case AskZone(hour, weekday):
+                return HTMLResponse(self._pages.zone(before, hour, weekday))
+            case Download() if done.deed is Deed.TOLD:
                 name = f"attachment; filename=alerts-{now:%Y-%m-%d}.json"
                 return Response(
                     done.data, media_type="application/json", headers={"Content-Disposition": name}

@@ -31,6 +31,7 @@ from alerts.web.reader import ReaderView
 
 _NAMES = (
     "manage.html",
+    "zone.html",
     "zones.html",
     "erase.html",
     "erased.html",
@@ -127,11 +128,23 @@ class Pages:
             day=lambda at: format_date(at.astimezone(zone), "full", locale=locale),
             clock=lambda at: _clock(at.astimezone(zone).time(), locale),
             city=zones.city(view.zone, locale),
-            zones=self._zones(locale),
             hours=[(hour, _clock(time(hour), locale)) for hour in range(24)],
             weekdays=[(each, names[each]) for each in _week_of(locale)],
             first_day=today + timedelta(days=1),
             last_day=today + timedelta(days=LONGEST_PAUSE),
+        )
+
+    def zone(self, view: ReaderView, hour: int, weekday: int) -> str:
+        """Gives the list of all time zones, for digests at this hour and weekday."""
+        locale = self._templates.locale(view.language)
+        return self._render(
+            "zone.html",
+            locale,
+            reader=view,
+            hour=hour,
+            weekday=weekday,
+            city=zones.city(view.zone, locale),
+            zones=self._zones(locale),
         )
 
     def erase(self, view: ReaderView) -> str:

@@ -19,10 +19,12 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from alerts import config, daemon
+from alerts.audience import slots, subscribers
 from alerts.audience.suppressions import suppress
 from alerts.audience.tokens import Keys, Purpose, make
 from alerts.db import Database
 from alerts.dispatch.announce import announce_entry
+from alerts.dispatch.digests.announcing import GRACE
 from alerts.models import (
     Alert,
     AlertState,
@@ -58,6 +60,7 @@ hourly_by_network = {limit}
 """
 _STORY = """<p>The harbour <b>gate</b> was closed at 06:40.</p><ul><li>Ferries <a href="https://f.example/">stay</a>
 in port</li></ul><blockquote>Nobody said why.</blockquote><p>https://news.example/an-address-that-is-longer-than-a-phone-is-wide</p>"""
+HOURLY = "hourly@example.org"  # a reader whose digest is due as the daemon starts
 _TOPICS = {
     "storm": ("Storm on the coast", "What the wind does to the harbour, the ferries and the dyke."),
     "trains": ("Ferries & trains", "Cancelled, late, and running again."),
@@ -87,12 +90,25 @@ class House:
                 )
             both = {self.topics["storm"]: [Frequency.EVERY], self.topics["trains"]: [Frequency.FLASH]}
             self.alert = an_alert(session, both, cause="entry:0", now=now, state=AlertState.DONE)
+        self._owe_a_digest()
         self.announce("The pier is closed", html=_STORY)
         corrected, withdrawn = self.announce("Two are hurt", html=_STORY), self.announce("A ship was seen")
         with self.database.begin() as session:
             _correct(session, corrected, "Nobody is hurt", now)
             session.execute(sa.update(Entry).where(col(Entry.id) == withdrawn).values(withdrawn_at=now))
         self.announce("The ferry is late", is_key_event=True)
+
+    def _owe_a_digest(self) -> None:
+        """Has the hour before the last full one bring news, and a reader who waits for them."""
+        due = slots.latest(Frequency.HOURLY, "UTC", datetime.now(UTC) - GRACE)
+        began = due - timedelta(minutes=50)
+        with self.database.begin() as session:
+            reader = a_reader(session, HOURLY, now=began)
+            subscribers.follow(session, reader, "storm", Frequency.HOURLY, by="reader", now=began)
+        self.announce("The wind turns", began + timedelta(minutes=10), html=_STORY)
+        mended = self.announce("Eight metres at the dyke", began + timedelta(minutes=20))
+        with self.database.begin() as session:
+            _correct(session, mended, "Six metres at the dyke", began + timedelta(minutes=30))
 
     def reader(self, following: dict[str, Frequency] | None = None, **fields: Any) -> int:
         """Writes a reader with an address of their own; without a word they follow two topics."""
@@ -132,9 +148,9 @@ class House:
                 now=datetime.now(UTC),
             )
 
-    def announce(self, title: str, **fields: Any) -> int:
+    def announce(self, title: str, at: datetime | None = None, **fields: Any) -> int:
         """Has something happen that every topic is about, and gives the entry."""
-        now = datetime.now(UTC)
+        now = at or datetime.now(UTC)
         with self.database.begin() as session:
             feed = a_feed(session, f"feed-{next(self._numbers)}", now=now, state=FeedState.RESTING)
             entry = an_entry(session, feed, title=title, now=now, **fields)
@@ -254,6 +270,12 @@ def links_of(mail: EmailMessage) -> list[str]:
     quoted = re.findall(r'(?:href|src|action|background)="([^"]+)"', html)
     bare = re.findall(r"https?://[^\s<>\"]+", f"{headers}\n{text}")
     return sorted({link for link in (*quoted, *bare) if link.startswith("http")})
+
+
+def in_browser(mail: EmailMessage) -> str:
+    """Gives the address at which a mail can be read in a browser."""
+    (link,) = {each for each in links_of(mail) if each.endswith("/mail")}
+    return link
 
 
 def part_of(mail: EmailMessage, kind: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from alerts.models import Frequency
 from browser.conftest import OpenWindow, StartSite
 from browser.crawler import Crawler
-from browser.house import House, links_of
+from browser.house import HOURLY, House, links_of
 from browser.states import ask_for_change, ask_for_link, sign_up
 from browser.window import Window
 
@@ -40,6 +40,7 @@ async def _have_every_mail_sent(house: House, window: Window) -> list[EmailMessa
     await sign_up(house, window)
     await ask_for_link(house, window)
     await ask_for_change(house, window)
-    mails = await house.mails(5)
+    await house.mails(1, to=HOURLY)
+    mails = await house.mails(6)
     await house.is_at_rest()
     return mails

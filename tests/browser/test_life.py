@@ -9,7 +9,7 @@ from sqlmodel import col, select
 from alerts.models import Subscriber
 from browser.conftest import OpenWindow
 from browser.hands import Keyboard, Pointer
-from browser.house import House, links_of
+from browser.house import House, in_browser
 from browser.window import Window
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
@@ -63,10 +63,10 @@ async def test_a_reader_comes_stays_and_leaves(person: Person, site: House, open
 async def _sign_up(site: House, hand: Pointer, address: str) -> None:
     window = hand.window
     await window.goto(f"{site.url}/")
+    await hand.choose("Ferries & trains", "Every update, at once")
     await hand.unfold("The last alert Ferries & trains")
     assert "The ferry is late" in await _text(window)
-    await hand.pick("Every update, at once", of="Ferries & trains")
-    await hand.pick("One mail a day", of="Storm on the coast")
+    await hand.choose("Storm on the coast", "One mail a day")
     await hand.type("Your e-mail address", address)
     await hand.press("Sign up")
     assert await window.heading() == "Please look into your inbox"
@@ -90,6 +90,7 @@ async def _settle_in(hand: Pointer) -> None:
     await hand.press("Undo")
     assert "one mail a day has the news about Storm on the coast" in await window.said()
     await hand.unfold("Change hour, day or time zone")
+    await hand.press("Another time zone …")
     await hand.choose("Time zone: the nearest city of yours", "Berlin")
     await hand.press("Save", after="Time zone: the nearest city of yours")
     assert "Berlin" in await _next_mail(window)
@@ -102,8 +103,7 @@ async def _settle_in(hand: Pointer) -> None:
 
 async def _read(window: Window, mail: EmailMessage) -> None:
     """Reads a mail in the browser."""
-    (link,) = {each for each in links_of(mail) if each.endswith("/mail")}
-    await window.goto(link)
+    await window.goto(in_browser(mail))
     assert await window.heading() == "The ferry is late again"
 
 

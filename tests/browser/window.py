@@ -43,11 +43,10 @@ class Window:
         await self.unfold()
         await self.page.get_by_label(label, exact=True).select_option(option)
 
-    async def pick(self, label: str, *, among: str = "") -> None:
-        """Picks a button of a group by its label, in the group of that name."""
+    async def pick(self, label: str) -> None:
+        """Picks a button of a group by its label."""
         await self.unfold()
-        place = self.page.get_by_role("group", name=among) if among else self.page
-        await place.get_by_label(label, exact=True).check()
+        await self.page.get_by_label(label, exact=True).check()
 
     async def type(self, label: str, text: str) -> None:
         await self.unfold()

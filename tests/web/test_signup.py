@@ -5,22 +5,28 @@ import re
 import statistics
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from string import ascii_lowercase, digits
 from time import monotonic
 
 import aiohttp
 import pytest
 import sqlalchemy as sa
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlmodel import Session, SQLModel, col, select
 
 from alerts.audience import notices as asking
 from alerts.audience import signups, subscribers, suppressions
 from alerts.audience.addresses import normalise
+from alerts.audience.offers import offers
 from alerts.audience.signups import HourlyLimits
 from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
+from alerts.mail.views import Archive
 from alerts.models import (
     AlertEntry,
     AlertState,
@@ -35,14 +41,19 @@ from alerts.models import (
     Topic,
     Wording,
 )
+from alerts.web import signup_form
 from alerts.web.app import create
 from alerts.web.guard import BODY_LIMIT
+from alerts.web.pages import Pages
 from alerts.web.signup import Terms
+from alerts.web.signup_form import Filled
+from alerts.web.signup_pages import SignUpPages
 from alerts.web.websub import Callbacks
 from build import a_feed, a_reader, a_topic, an_alert, an_entry
 from signing_up import ANN, KEYS, SITE, Answer, Visitor, following, link_of, notices, visiting
 
 NOW = datetime.now(UTC)
+TOKEN = make(KEYS, Purpose.MANAGE, 1, 2, KEYS.current)
 LONG_AGO = NOW - timedelta(days=60)
 SECOND = timedelta(seconds=1)
 GENEROUS = Terms(limits=HourlyLimits(10**6, 10**6, 10**6))
@@ -109,7 +120,7 @@ async def test_the_page_says_what_each_topic_really_sent(db: Database, topics: d
         page = await visitor.get("/")
     assert page.status == 200
     told_of = re.findall(
-        r"<legend[^>]*>(.*?)</legend>.*?<dl class=\"amounts\">(.*?)</dl>", page.text, re.DOTALL
+        r'<label for="offer[^>]*>(.*?)</label>.*?<dl class="amounts">(.*?)</dl>', page.text, re.DOTALL
     )
     plain = {title: " ".join(re.sub(r"<[^>]*>", " ", text).split()) for title, text in told_of}
     assert plain["Storm &lt;on&gt; the coast"].startswith("Updates 4 on a typical day, 30 on the busiest (")
@@ -119,6 +130,24 @@ async def test_the_page_says_what_each_topic_really_sent(db: Database, topics: d
     assert page.text.count("It is closed until noon.") == 2
     assert "Not so" not in page.text
     assert "paused" not in page.text.lower().replace("your alerts are paused", "")
+
+
+async def test_without_an_archive_no_alert_is_shown_to_strangers(
+    sqlite_db: Database, sqlite_topics: dict[str, int]
+) -> None:
+    with sqlite_db.begin() as session:
+        entry = an_entry(session, a_feed(session), title="For members")
+        told = an_alert(session, {sqlite_topics["storm"]: [Frequency.EVERY]}, now=NOW - SECOND)
+        session.add(AlertEntry(alert_id=told, entry_id=entry, revision=1))
+        session.flush()
+        found = offers(session, NOW)
+
+    def shown(archive: Archive) -> str:
+        return SignUpPages(Pages(replace(SITE, archive=archive), ())).form("en", found, Filled())
+
+    assert "For members" in shown(Archive.UNLISTED)
+    assert "For members" not in shown(Archive.OFF)
+    assert "Storm &lt;on&gt; the coast" in shown(Archive.OFF)
 
 
 async def test_a_new_topic_has_no_figures_and_a_quiet_one_says_so(sqlite_db: Database) -> None:
@@ -136,11 +165,24 @@ async def test_each_topic_offers_what_makes_a_difference(
 ) -> None:
     async with visiting(sqlite_db) as visitor:
         page = await visitor.get("/")
-    offered = re.findall(r'name="frequency\.(\w+)" value="(\w*)"', page.text)
-    every = ["flash", "every", "hourly", "daily", "weekly", ""]
-    assert [value for slug, value in offered if slug == "storm"] == every
-    assert [value for slug, value in offered if slug == "keys"] == [each for each in every if each != "every"]
-    assert page.text.count(" checked>") == 2, "nothing is chosen for anybody"
+    every = ["", "flash", "every", "hourly", "daily", "weekly"]
+    assert page.choices("frequency.storm") == every
+    assert page.choices("frequency.keys") == [each for each in every if each != "every"]
+    for topic in ("storm", "keys"):
+        assert page.chosen(f"frequency.{topic}") == "", "nothing is chosen for anybody"
+
+
+async def test_the_label_of_each_choice_is_the_topic(
+    sqlite_db: Database, sqlite_topics: dict[str, int]
+) -> None:
+    async with visiting(sqlite_db) as visitor:
+        page = await visitor.get("/")
+    labels = dict(re.findall(r'<label for="(offer-\d)"[^>]*>(.*?)</label>', page.text))
+    selects = re.findall(r'<select id="(offer-\d)" name="frequency.(\w+)"', page.text)
+    assert {slug: labels[id_] for id_, slug in selects} == {
+        "keys": "Key events",
+        "storm": "Storm &lt;on&gt; the coast",
+    }
 
 
 async def test_a_link_may_choose_topics_and_say_where_it_stands(
@@ -149,8 +191,8 @@ async def test_a_link_may_choose_topics_and_say_where_it_stands(
     async with visiting(sqlite_db) as visitor:
         page = await visitor.get("/?topic=storm&topic=keys&topic=nonsense&from=front-page")
         sly = await visitor.get("/?from=%3Cscript%3E&topic=%00")
-    assert 'name="frequency.storm" value="every" checked' in page.text
-    assert 'name="frequency.keys" value="flash" checked' in page.text
+    assert page.chosen("frequency.storm") == "every"
+    assert page.chosen("frequency.keys") == "flash"
     assert page.field("from") == "front-page"
     assert sly.field("from") == ""
 
@@ -417,7 +459,7 @@ async def test_an_address_that_cannot_sign_up_is_told_why_beside_its_field(
     assert (answer.status, rows(sqlite_db)) == (400, before)
     assert said in re.findall(r'<p class="fault" id="wrong-address">(.*?)</p>', answer.text)[0]
     assert 'aria-invalid="true" aria-describedby="wrong-address"' in answer.text
-    assert 'value="every" checked' in answer.text, "what was chosen is not lost"
+    assert answer.chosen("frequency.storm") == "every", "what was chosen is not lost"
 
 
 async def test_nothing_chosen_is_told(sqlite_db: Database, sqlite_topics: dict[str, int]) -> None:
@@ -531,6 +573,35 @@ async def test_a_file_in_the_place_of_an_address_is_none(
     form.add_field("address", b"ann@reader.example.org", filename="address", content_type="text/plain")
     async with visiting(sqlite_db) as visitor:
         assert (await visitor.ask("POST", "/signup", data=form)).status == 400
+
+
+LINKS = st.builds(
+    lambda scheme, host, rest: f"{scheme}{host}{rest}",
+    st.sampled_from(["", "https://", "https://ann:secret@", "//", "android-app://"]),
+    st.sampled_from(["", "news.example", "localhost", ANN]),
+    st.sampled_from(
+        ["", "/", f"/u/{TOKEN}", f"?t={TOKEN}", f"#{TOKEN}", TOKEN, "/?e=ann%40reader.example.org"]
+    ),
+)
+
+
+@given(LINKS | st.text(max_size=60) | st.from_regex(r"[\w.@:/%-]{1,60}"))
+def test_where_a_visitor_came_from_is_a_name_and_nothing_that_tells_of_a_reader(text: str) -> None:
+    kept = signup_form.source(text)
+    assert kept in ("", text)
+    assert len(kept) < len(TOKEN)
+    assert set(kept) <= set(f"{ascii_lowercase}{digits}._-"), "no link, no address, and no token of ours"
+
+
+async def test_a_referrer_is_not_kept(sqlite_db: Database, sqlite_topics: dict[str, int]) -> None:
+    came_from = f"https://mail.example/u/{TOKEN}?to={ANN}"
+    async with visiting(sqlite_db) as visitor:
+        await visitor.sign_up(from_=came_from, headers={"Referer": came_from})
+        (notice,) = notices(sqlite_db)
+        await visitor.confirm(link_of(notice))
+    with sqlite_db.begin() as session:
+        sources = [*session.exec(select(Consent.source)), *session.exec(select(SignUp.source))]
+    assert sources == ["sign-up page"] * 2
 
 
 async def test_what_a_browser_says_of_its_zone_is_believed_if_there_is_one(

@@ -10,6 +10,7 @@ from alerts.audience.farewells import Reason
 from alerts.models import Frequency
 from alerts.web.forms import (
     AskErase,
+    AskZone,
     Choice,
     Download,
     Erase,
@@ -32,7 +33,7 @@ from alerts.web.forms import (
 )
 
 ACTIONS = [
-    "stop-all", "save", "place", "pause", "resume", "address", "keep-address", "link", "download", "erase",
+    "stop-all", "save", "place", "zones", "pause", "resume", "address", "keep-address", "link", "download", "erase",
     "erase-now", "why",
 ]  # fmt: skip
 NAMES = st.sampled_from(
@@ -71,6 +72,7 @@ VALUES = st.sampled_from(
             [("action", "place"), ("zone", "Asia/Tokyo"), ("hour", "0"), ("weekday", "6")],
             Place("Asia/Tokyo", 0, 6),
         ),
+        ([("action", "zones"), ("hour", "23"), ("weekday", "0")], AskZone(23, 0)),
         ([("action", "pause"), ("days", "30")], PauseFor(30)),
         ([("action", "pause"), ("until", "2026-12-24")], PauseUntil(date(2026, 12, 24))),
         ([("action", "pause"), ("until", "Christmas")], PauseUntil(None)),
@@ -102,6 +104,8 @@ def test_a_button_asks_for_one_thing(fields: list[tuple[str, str]], choice: Choi
         [("action", "place"), ("zone", "UTC"), ("hour", "24"), ("weekday", "0")],
         [("action", "place"), ("zone", "UTC"), ("hour", "07"), ("weekday", "0")],
         [("action", "place"), ("hour", "7"), ("weekday", "0")],
+        [("action", "zones"), ("hour", "24"), ("weekday", "0")],
+        [("action", "zones")],
         [("action", "pause")],
         [("action", "pause"), ("days", "-1")],
         [("action", "pause"), ("days", "367")],
@@ -124,6 +128,8 @@ def test_a_choice_holds_only_what_the_form_said(fields: list[tuple[str, str]]) -
                 assert given_fields[f"frequency.{each.topic}"].endswith(f":{each.frequency or ''}")
         case Place(zone, hour, weekday):
             assert {zone, str(hour), str(weekday)} <= said
+        case AskZone(hour, weekday):
+            assert {str(hour), str(weekday)} <= said
         case PauseFor(days):
             assert str(days) in said
         case SayWhy(topics, reason, _):

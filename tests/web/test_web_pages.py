@@ -57,6 +57,7 @@ async def test_the_page_says_what_the_reader_follows(db: Database, start: Start)
         "Pause for a week",
         "Save",
         "Save",
+        "Another time zone …",
         "For a week",
         "For a month",
         "Pause",

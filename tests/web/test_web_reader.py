@@ -141,11 +141,11 @@ async def test_a_topic_of_key_events_alone_offers_what_makes_sense(sqlite_db: Da
             follows(session, story.reader, a_topic(session, slug, key_events_only=True), frequency)
         a_topic(session, "resting", is_active=False)
     page = await (await start(sqlite_db)).get(story.link)
-    digests = [":hourly", ":daily", ":weekly", ":"]
+    digests = [":hourly", ":daily", ":weekly"]
     for slug, shown, at_once in (("a", "every", ":every"), ("b", "daily", ":flash")):
         select_ = re.findall(rf'name="frequency\.{slug}".*?</select>', page.text, re.DOTALL)[0]
         values = re.findall(r'value="(.*?)"', select_)
-        assert values == [f"{shown}{each}" for each in (at_once, *digests)]
+        assert values == [f"{shown}{each}" for each in (":", at_once, *digests)]
     assert "resting" not in page.text
 
 
@@ -266,11 +266,26 @@ async def test_the_form_of_hours_shows_how_things_stand(sqlite_db: Database, sta
     story = a_story(sqlite_db, zone="Asia/Calcutta", digest_hour=23, digest_weekday=6, language="de")
     page = await (await start(sqlite_db)).get(story.link)
     (shown,) = [fields for _, fields in forms(page.text) if ("action", "place") in fields]
-    assert shown == [("action", "place"), ("hour", "23"), ("weekday", "6"), ("zone", "Asia/Calcutta")]
-    assert ">Kolkata</option>" in page.text
-    assert '<optgroup label="Amerika">' in page.text
-    assert ">Moskau</option>" in page.text
+    assert shown == [("hour", "23"), ("weekday", "6"), ("zone", "Asia/Calcutta"), ("action", "place")]
+    assert "Zeitzone: Kolkata" in text_of(page.text)
     assert page.text.index(">Montag</option>") < page.text.index(">Sonntag</option>")
+
+
+async def test_the_list_of_zones_is_a_page_of_its_own_and_forgets_nothing(db: Database, start: Start) -> None:
+    story = a_story(db, zone="Asia/Calcutta", digest_hour=23, digest_weekday=6, language="de")
+    site = await start(db)
+    page = await site.get(story.link)
+    before = rows(db)
+    asked = await site.post(story.link, *fields_of(page.text, "Andere Zeitzone …", hour="5"))
+    assert (asked.status, rows(db)) == (200, before)
+    assert ">Kolkata</option>" in asked.text
+    assert '<optgroup label="Amerika">' in asked.text
+    form = fields_of(asked.text, "Speichern")
+    assert form == [("action", "place"), ("hour", "5"), ("weekday", "6"), ("zone", "Asia/Calcutta")]
+    moved = await site.post(story.link, *fields_of(asked.text, "Speichern", zone="Europe/Moscow"))
+    assert "Zeitzone: Moskau" in text_of(moved.text)
+    reader = reader_of(db, story.reader)
+    assert (reader.zone, reader.digest_hour, reader.digest_weekday) == ("Europe/Moscow", 5, 6)
 
 
 async def test_a_pause_is_shown_and_ended_by_a_button(db: Database, start: Start) -> None:
@@ -504,6 +519,7 @@ ACTIONS = st.sampled_from(
     [
         "save",
         "place",
+        "zones",
         "pause",
         "resume",
         "address",
