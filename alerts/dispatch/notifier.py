@@ -111,7 +111,7 @@ class Notifier:
             return
         letter = _Letter(claimed, transport.name, (self._letters.envelope_sender, *mail), fence)
         self._transports.took({transport.name: 1})
-        transport.submit(letter, first=True)
+        transport.submit(letter)
         await self._settle(claimed, await self._receipt(claimed, letter))
 
     def _written(self, claimed: Claimed) -> tuple[bytes, tuple[bytes, bytes]]:
@@ -166,6 +166,8 @@ class _Fence:
 
 class _Letter:
     """One notice on its way to the relay (see `alerts.mail.smtp.Mail`)."""
+
+    goes_first = True
 
     def __init__(
         self, claimed: Claimed, transport: str, mail: tuple[bytes, bytes, bytes], fence: _Fence
