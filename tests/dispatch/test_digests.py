@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session, col, select
 
-from alerts.audience import subscribers
+from alerts.audience import disclosure, subscribers
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import announce, outbox, receipts
@@ -128,6 +128,12 @@ class Newsroom:
         with self.db.begin() as session:
             alert = session.exec(select(Alert).where(col(Alert.cause_key).startswith(cause))).one()
             return session.get(Delivery, (alert.id, reader))
+
+    def disclosed(self, reader: int) -> list[tuple[str, str, list[str]]]:
+        """What a reader's download says of alerts and digests: kind, state and titles."""
+        with self.db.begin() as session:
+            told = disclosure.of_reader(session, KEYS.pepper, reader, SEVEN)["alerts_and_digests"]
+        return [(each["kind"], each["state"], [entry["title"] for entry in each["entries"]]) for each in told]
 
     def explained(self, name: str, entry: int, at: datetime) -> str:
         with self.db.begin() as session:
@@ -530,3 +536,27 @@ def test_what_is_diverted_by_a_clock_that_a_digest_has_passed_is_in_the_next(new
     assert newsroom.digest(SEVEN) == {}, "it is left to the mail that is under way"
     assert newsroom.open(lease, SEVEN - SECOND) == (), "which is too old by now"
     assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}
+
+
+# --- the download ----------------------------------------------------------------------------------------
+
+
+def test_a_download_names_the_entries_that_its_reader_was_told_and_no_others(newsroom: Newsroom) -> None:
+    at_the_harbour = newsroom.reader("a", harbour=Frequency.DAILY)
+    in_town = newsroom.reader("b", town=Frequency.DAILY)
+    late = newsroom.reader("c", harbour=Frequency.EVERY, town=Frequency.DAILY)
+    paused = newsroom.reader("d", harbour=Frequency.DAILY)
+    with newsroom.db.begin() as session:
+        session.get_one(Subscriber, paused).paused_until = SEVEN + DAY
+    newsroom.tell(NOON + HOUR, topics=["harbour"], title="A ferry")
+    newsroom.tell(NOON + HOUR, title="A storm")
+    assert newsroom.deliver(NOON + 3 * HOUR) == [], "both are too old to be sent at once"
+    newsroom.digest(SEVEN)
+    assert newsroom.disclosed(at_the_harbour) == [("daily", "accepted", ["A ferry", "A storm"])]
+    assert newsroom.disclosed(in_town) == [("daily", "accepted", ["A storm"])]
+    assert newsroom.disclosed(paused) == [("daily", "skipped", [])]
+    assert newsroom.disclosed(late) == [
+        ("update", "expired", []),
+        ("update", "diverted", []),
+        ("daily", "accepted", ["A storm"]),
+    ]
