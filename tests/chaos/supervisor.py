@@ -22,6 +22,7 @@ from alerts.audience.consents import Words
 from alerts.audience.signups import Wanted
 from alerts.audience.tokens import Keys, address_hash
 from alerts.db import Database, upgrade
+from alerts.dispatch import receipts
 from alerts.models import Alert, AlertState, InDoubt, Notice
 from chaos.audit import Accepted, Asked, Kill, Line, Report, audit
 from chaos.blog import Blog
@@ -305,10 +306,12 @@ class _Stage:
         look_every: float = _LOOK_SECONDS,
     ) -> None:
         """Waits until `holds()`; patience begins anew whenever the number of `is_getting_on` changes."""
-        before, deadline = 0, time.monotonic() + _PATIENCE
+        # A batch that was under way at each death rests for so long before it is tried again.
+        patience = _PATIENCE + receipts._pause(len(self._kills)).total_seconds()
+        before, deadline = 0, time.monotonic() + patience
         while not holds():
             if (now := is_getting_on()) != before:
-                before, deadline = now, time.monotonic() + _PATIENCE
+                before, deadline = now, time.monotonic() + patience
             if not self._site.is_running() and not self._site.has_killed_itself():
                 raise Stalled(f"the daemon ended by itself\n{self._site.last_words()}")
             if time.monotonic() > deadline:
