@@ -39,7 +39,7 @@ from alerts.declared import declare
 from alerts.dispatch.announce import release_due
 from alerts.dispatch.compose import Composer, ReturnPath
 from alerts.dispatch.deliver import Deliverer, Settings
-from alerts.dispatch.digests.announcing import Policy, announce_digests
+from alerts.dispatch.digests.announcing import Policy, announce_digests, close_time
 from alerts.dispatch.gates import Limits
 from alerts.dispatch.journal import Journals
 from alerts.dispatch.letters import Letters
@@ -306,7 +306,12 @@ async def _tend_imports(database: Database, pepper: bytes) -> None:
 
 
 async def _announce_digests(database: Database, policy: Policy) -> None:
+    await database.run(_close_time)
     await database.run(_announce_due, policy)
+
+
+def _close_time(session: Session) -> None:
+    close_time(session, db.clock(session))
 
 
 def _announce_due(session: Session, policy: Policy) -> int:

@@ -27,6 +27,12 @@ NAMES = (
     "close.committed",
     "fold.before_commit",
     "fold.committed",
+    "notice.claimed",
+    "notice.opening",
+    "notice.opened",
+    "notice.replied",
+    "notice.settling",
+    "notice.settled",
 )
 # Of `alerts db move`, which no daemon passes; it folds journals as well.
 MOVE_NAMES = (

@@ -157,6 +157,7 @@ class SiteFact(StrEnum):
 
     SECRET = "secret"  # noqa: S105 - a name: of a mark of the first secret
     ERASED = "erased"  # when somebody was erased last whose traces may still be in the database's files
+    HORIZON = "horizon"  # nothing is released before it any more
     # Of a move: in the file, its number and where the site went ...
     MOVE = "move"
     MOVED_TO = "moved_to"

@@ -31,7 +31,7 @@ from alerts.db import Database, upgrade
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_entry
 from alerts.dispatch.compose import Composer, ReturnPath, Sealed, in_parts, stamp
-from alerts.dispatch.digests.announcing import GRACE, Policy, announce_digests
+from alerts.dispatch.digests.announcing import GRACE, Policy, announce_digests, close_time
 from alerts.dispatch.opening import Plan, open_chunk
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.mail.render import Renderer, SiteView
@@ -108,6 +108,7 @@ async def _measure(database: Database, sizes: argparse.Namespace) -> None:
     composer = Composer(database, Renderer(SITE, []), SITE, KEYS, ReturnPath("bounce@example.org", "", KEYS))
     now = DUE + GRACE
     began = perf_counter()
+    meter.run("close", lambda session: close_time(session, now))
     meter.run("announce", lambda session: announce_digests(session, Policy(), now))
     mails = size = 0
     while (lease := meter.run("claim", lambda session: _claim(session, sizes.batch, now))) is not None:

@@ -40,10 +40,12 @@ class AMail:
         text: bytes = CONTENT,
         fence: Callable[[], None] = lambda: None,
         begin: Callable[[], None] = lambda: None,
+        goes_first: bool = False,
     ) -> None:
         self.sender = b"bounce@example.org"
         self.recipient = recipient.encode()
         self.tries = 0
+        self.goes_first = goes_first
         self.check = fence
         self.began = 0
         self.domain = recipient.rpartition("@")[2]

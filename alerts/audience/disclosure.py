@@ -16,6 +16,7 @@ from alerts.models import (
     AlertEntry,
     Consent,
     Delivery,
+    DeliveryState,
     DigestMark,
     EntryRevision,
     Farewell,
@@ -30,6 +31,8 @@ from alerts.models import (
 )
 
 _PAGE = 500  # alerts at a time
+# What an alert was about is no word to a reader who was not mailed.
+_UNTOLD = (DeliveryState.SKIPPED, DeliveryState.DIVERTED, DeliveryState.EXPIRED, DeliveryState.CANCELLED)
 
 Values: TypeAlias = dict[str, Any]
 
@@ -189,9 +192,9 @@ def _deliveries(session: Session, subscriber_id: int) -> Iterator[Values]:
             .where(Delivery.subscriber_id == subscriber_id, col(Delivery.alert_id).in_(ids))
             .order_by(col(Delivery.alert_id))
         ).all()
-        carried = _carried(session, [row for row, _ in rows])
+        told = _told(session, [row for row, _ in rows if row.variant and row.state not in _UNTOLD])
         for row, alert in rows:
-            yield _delivery(row, alert, carried.get((row.alert_id, row.variant)) or carried[row.alert_id, ""])
+            yield _delivery(row, alert, told.get(row.alert_id, ()))
 
 
 def _delivery(row: Delivery, alert: Alert, entries: Sequence[Values]) -> Values:
@@ -207,28 +210,33 @@ def _delivery(row: Delivery, alert: Alert, entries: Sequence[Values]) -> Values:
     }
 
 
-def _carried(session: Session, rows: Sequence[Delivery]) -> Mapping[tuple[int, str], Sequence[Values]]:
-    """Gives the entries of alerts, and of digests by the variant that the reader got."""
-    carried: dict[tuple[int, str], list[Values]] = defaultdict(list)
-    ids = [row.alert_id for row in rows]
-    query = (
-        select(AlertEntry.alert_id, EntryRevision.title, EntryRevision.url)
-        .join(
-            EntryRevision,
-            sa.and_(
-                col(EntryRevision.entry_id) == AlertEntry.entry_id,
-                col(EntryRevision.number) == AlertEntry.revision,
-            ),
-        )
-        .where(col(AlertEntry.alert_id).in_(ids))
+def _told(session: Session, rows: Sequence[Delivery]) -> Mapping[int, Sequence[Values]]:
+    """Gives the entries that one reader's mails were about, by alert: of a digest what was selected for them."""
+    variants = {row.alert_id: row.variant for row in rows}
+    told: dict[int, list[Values]] = defaultdict(list)
+    for alert_id, title, url in session.exec(_OF_ALERTS.where(col(AlertEntry.alert_id).in_(variants))):
+        told[alert_id].append({"title": title, "url": url})
+    of_these = col(Selection.alert_id).in_(variants), col(Selection.variant).in_(variants.values())
+    for selection in session.exec(select(Selection).where(*of_these)):
+        if variants[selection.alert_id] == selection.variant:
+            told[selection.alert_id] = _selected(session, selection)
+    return told
+
+
+_OF_ALERTS = (
+    select(AlertEntry.alert_id, EntryRevision.title, EntryRevision.url)
+    .join(Alert, col(Alert.id) == AlertEntry.alert_id)
+    .join(
+        EntryRevision,
+        sa.and_(
+            col(EntryRevision.entry_id) == AlertEntry.entry_id,
+            col(EntryRevision.number) == AlertEntry.revision,
+        ),
     )
-    for alert_id, title, url in session.exec(query):
-        carried[alert_id, ""].append({"title": title, "url": url})
-    variants = {(row.alert_id, row.variant) for row in rows}
-    for selection in session.exec(select(Selection).where(col(Selection.alert_id).in_(ids))):
-        if (selection.alert_id, selection.variant) in variants:
-            carried[selection.alert_id, selection.variant] = _selected(session, selection)
-    return carried
+    # A digest's are those of all its readers.
+    .where(col(Alert.window_end).is_(None))
+    .order_by(col(AlertEntry.alert_id), col(AlertEntry.entry_id))
+)
 
 
 def _selected(session: Session, selection: Selection) -> list[Values]:

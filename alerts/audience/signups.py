@@ -25,7 +25,6 @@ log = structlog.get_logger()
 
 _SIGN_UP = table_of(SignUp)
 _BY = "reader"
-_HOUR = timedelta(hours=1)
 _NOTICES_KEPT = timedelta(days=30)
 
 
@@ -42,6 +41,7 @@ class Full:
     """A scope that may have no more, for how long."""
 
     scope: str
+    limit: int
     lasts: timedelta
 
 
@@ -103,11 +103,8 @@ def count_in(
     what a domain may not have is not counted for the site.
     """
     for scope, limit in zip(scopes(network, address), limits, strict=True):
-        count = tally.count(session, keys.pepper, scope, now)
-        if count == limit + 1:
-            log.warning("sign_ups_limited", scope=scope.partition(" ")[0], limit=limit)
-        if count > limit:
-            return Full(scope, tally.hour_of(now) + _HOUR - now)
+        if lasts := tally.take(session, keys.pepper, scope, limit, now):
+            return Full(scope, limit, lasts)
     return None
 
 

@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from alerts import db
 from alerts.audience.topics import EntryFacts, matching
+from alerts.dispatch.digests import horizon
 from alerts.errors import Conflict, NotFound
 from alerts.failpoints import reach
 from alerts.models import (
@@ -167,7 +168,7 @@ def _add_alert(
         after_alert_id=after,
         announced_at=now,
         release_at=now + feed.hold if is_held and not feed.approval else None,
-        released_at=None if is_held else now,
+        released_at=None if is_held else horizon.at_release(session, now),
         expires_at=entry.first_seen_at + feed.ttl,
     )
     session.add(alert)
@@ -194,7 +195,8 @@ def _release(session: Session, alert: Alert, now: datetime) -> None:
         if each.revision != entry.revision:
             session.delete(each)
             session.add(AlertEntry(alert_id=each.alert_id, entry_id=each.entry_id, revision=entry.revision))
-    alert.state, alert.state_reason, alert.released_at = AlertState.RELEASED, "", now
+    alert.state, alert.state_reason = AlertState.RELEASED, ""
+    alert.released_at = horizon.at_release(session, now)
     # Choices count as they stand at the release: nobody could know of it before.
     alert.last_subscriber_id = _newest_subscriber(session)
     session.add(alert)

@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from alerts import db
 from alerts.dispatch import audience
+from alerts.dispatch.digests import horizon
 from alerts.dispatch.eligible import IMMEDIATE, AlertRule, Send, as_it_stands, eligible, was_owed
 from alerts.models import Alert, AlertState, Batch, Delivery, Diversion, Subscription, table_of
 
@@ -26,7 +27,8 @@ def note(session: Session, alert_id: int, ids: Sequence[int], frequency: str, no
     """Has these readers' next digest carry an alert's entries; nothing where no frequency is given."""
     if not ids or not frequency:
         return
-    of_alert = {"alert_id": alert_id, "frequency": frequency, "at": now}
+    at = horizon.at_release(session, now)
+    of_alert = {"alert_id": alert_id, "frequency": frequency, "at": at}
     rows = [{"subscriber_id": each, **of_alert} for each in ids]
     session.connection().execute(db.insert_or_ignore(session, DIVERSION), rows)
 

@@ -80,6 +80,8 @@ class Errand:
 
     __slots__ = ("_chunk", "_content", "_is_begun", "_opening", "recipient", "sender", "tries")
 
+    goes_first = False
+
     def __init__(
         self, chunk: Chunk, opening: Opening, sender: bytes, recipient: bytes, content: Callable[[], bytes]
     ) -> None:

@@ -22,6 +22,7 @@ from alerts.dispatch.notices import Claimed, Way
 from alerts.dispatch.outbox import backoff
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.errors import LeaseLost, Refused
+from alerts.failpoints import reach
 from alerts.mail.replies import Verdict
 from alerts.mail.smtp import InDoubt, Outcome, Replied
 from alerts.mail.transports import Transport, Transports
@@ -58,6 +59,7 @@ class Notifier:
                 claimed, stops = await self._claim()
                 self._in_hand += len(claimed)
                 for each in claimed:
+                    reach("notice.claimed")
                     tasks.create_task(self._see_through(each, stops, stop), name=f"notice-{each.id}")
                 if not claimed and not stop.is_set():
                     await _rest(work)
@@ -109,9 +111,10 @@ class Notifier:
         fence = _Fence(self._settings, stop)
         if not await self._db.run(_open, claimed, Way(segments, transport.name), self._settings):
             return
+        reach("notice.opened")
         letter = _Letter(claimed, transport.name, (self._letters.envelope_sender, *mail), fence)
         self._transports.took({transport.name: 1})
-        transport.submit(letter, first=True)
+        transport.submit(letter)
         await self._settle(claimed, await self._receipt(claimed, letter))
 
     def _written(self, claimed: Claimed) -> tuple[bytes, tuple[bytes, bytes]]:
@@ -141,6 +144,7 @@ class Notifier:
 
     async def _settle(self, claimed: Claimed, receipt: Receipt) -> None:
         await self._db.run(_settle, claimed, receipt, self._settings)
+        reach("notice.settled")
         if receipt.reason.startswith(Verdict.SENDER_FAULT):
             log.error(
                 "sender_fault", destination=receipt.domain, code=receipt.code, reason=receipt.reason, mails=1
@@ -167,6 +171,8 @@ class _Fence:
 class _Letter:
     """One notice on its way to the relay (see `alerts.mail.smtp.Mail`)."""
 
+    goes_first = True
+
     def __init__(
         self, claimed: Claimed, transport: str, mail: tuple[bytes, bytes, bytes], fence: _Fence
     ) -> None:
@@ -188,6 +194,7 @@ class _Letter:
         """The ledger says `sending` already."""
 
     def settle(self, outcome: Outcome) -> bool:
+        reach("notice.replied")
         receipt = _receipt(self._claimed, self._transport, outcome)
         self.receipt.set_result(receipt)
         return receipt.domain != "" and receipt.reason.startswith(Verdict.SLOW_DOWN)
@@ -225,7 +232,9 @@ def _claim(
 
 
 def _open(session: Session, claimed: Claimed, way: Way, settings: Settings) -> bool:
-    return notices.open_notice(session, claimed, way, settings.limits, settings.lease, clock(session))
+    is_open = notices.open_notice(session, claimed, way, settings.limits, settings.lease, clock(session))
+    reach("notice.opening")
+    return is_open
 
 
 def _renew(session: Session, claimed: Claimed, settings: Settings) -> None:
@@ -240,3 +249,4 @@ def _put_off(session: Session, claimed: Claimed, reason: str, settings: Settings
 def _settle(session: Session, claimed: Claimed, receipt: Receipt, settings: Settings) -> None:
     waits = (settings.retry_first, settings.retry_most)
     notices.settle(session, claimed, receipt, settings.keys, waits, clock(session))
+    reach("notice.settling")

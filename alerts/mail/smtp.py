@@ -77,6 +77,10 @@ class Mail(Protocol):
 
     tries: int  # connections that it was given to in vain; the transport counts them
 
+    @property
+    def goes_first(self) -> bool:
+        """Whether it passes all mails that wait and do not: somebody sits before a page and awaits it."""
+
     def check(self) -> None:
         """Raises when nothing more may be written: it is asked before each write."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from time import monotonic
@@ -12,6 +12,7 @@ import aiosmtplib
 import structlog
 
 from alerts.mail.dialogue import Dialogue
+from alerts.mail.line import Line
 from alerts.mail.smtp import Mail, Outcome, Replied, Server, Unsent, connect, drop, quit_politely, tls_context
 from alerts.mail.widths import Widths
 
@@ -34,7 +35,7 @@ class Transport:
         self.server = server
         self.name = server.name
         self._context: ssl.SSLContext | None = tls_context(server)
-        self._waiting: deque[Mail] = deque()
+        self._waiting = Line()
         # A connection has one mail's content on its way, and may have the next one's envelope.
         self._widths = Widths(widths or {}, 2 * server.connections)
         self._opening: set[asyncio.Task[None]] = set()
@@ -47,17 +48,14 @@ class Transport:
         self._riders_from = 0.0
         self._is_closed = False
 
-    def submit(self, mail: Mail, *, first: bool = False) -> None:
-        """Takes a mail; its `settle` is called once, in this loop and perhaps at once, with what became of it.
-
-        One that is `first` passes all that wait.
-        """
+    def submit(self, mail: Mail) -> None:
+        """Takes a mail; its `settle` is called once, in this loop and perhaps at once, with what became of it."""
         if self._is_closed:
             self.tell(mail, Unsent("the transport was closed"))
         elif not self._standing and self.down_for():
             self.tell(mail, Unsent("transport is down"))
         else:
-            self._waiting.appendleft(mail) if first else self._waiting.append(mail)
+            self._waiting.add(mail)
             self._put_to_work()
 
     def expect_mail(self) -> None:
@@ -102,10 +100,10 @@ class Transport:
         self._riders_from = monotonic() + _NO_RIDERS_SECONDS
 
     def next_mail(self) -> Mail | None:
-        """Gives the mail that waits longest, of those whose destination has room."""
+        """Gives the mail that waits longest, of those whose destination has room; what goes first before all others."""
         if self._widths.by_domain:
             return self._widths.next_mail(self._waiting)
-        return self._waiting.popleft() if self._waiting else None
+        return self._waiting.next()
 
     def tell(self, mail: Mail, outcome: Outcome) -> None:
         """Says what became of a mail; a defect in who hears it must not end the connection."""
@@ -132,7 +130,7 @@ class Transport:
         if self._is_closed or mail.tries >= _TRIES:
             self.tell(mail, Unsent(reason))
         else:
-            self._waiting.appendleft(mail)
+            self._waiting.put_back(mail)
 
     def rests(self, dialogue: Dialogue) -> None:
         """Keeps a connection for a while that has nothing to do."""
@@ -213,8 +211,7 @@ class Transport:
         self._refuse_waiting(problem)
 
     def _refuse_waiting(self, problem: Unsent) -> None:
-        waiting, self._waiting = [*self._widths.drain(), *self._waiting], deque()
-        for mail in waiting:
+        for mail in [*self._widths.drain(), *self._waiting.drain()]:
             self.tell(mail, problem)
 
     def _leave(self, dialogue: Dialogue) -> None:

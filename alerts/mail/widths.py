@@ -4,11 +4,11 @@ A width is like the window of TCP. A destination that says "slow down" gets half
 full width that it then accepts makes room for one more, until it is no limit any more, or the one that was set.
 """
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
+from alerts.mail.line import Line
 from alerts.mail.smtp import Mail
 
 _LEAST = 1.0
@@ -24,7 +24,7 @@ class _Width:
     set_to: int | None  # by the operator
     now: float
     out: dict[Mail, float] = field(default_factory=dict)  # on the wire, since when
-    aside: deque[Mail] = field(default_factory=deque)
+    aside: Line = field(default_factory=Line)
     forgiven: set[Mail] = field(
         default_factory=set
     )  # on the wire when it was narrowed: they say it once more
@@ -58,23 +58,27 @@ class Widths:
             min(len(each.aside), max(0, each.room - len(each.out))) for each in self.by_domain.values()
         )
 
-    def next_mail(self, waiting: deque[Mail]) -> Mail | None:
-        """Gives the next mail whose destination has room; others step aside and let it pass."""
-        for width in self.by_domain.values():
-            if width.aside and width.has_room:
-                return self._sent(width, width.aside.popleft())
-        while waiting:
-            mail = waiting.popleft()
-            width_or_none = self.by_domain.get(mail.domain)
-            if width_or_none is None:
-                return mail
-            if width_or_none.has_room:
-                return self._sent(width_or_none, mail)
-            width_or_none.aside.append(mail)
-            width_or_none.held_at = monotonic()
+    def next_mail(self, waiting: Line) -> Mail | None:
+        """Gives the next mail whose destination has room; others step aside and let it pass.
+
+        None passes a mail that goes first and may go.
+        """
+        for rank, line in enumerate(waiting.ranks):
+            for width in self.by_domain.values():
+                if width.aside.ranks[rank] and width.has_room:
+                    return self._sent(width, width.aside.ranks[rank].popleft())
+            while line:
+                mail = line.popleft()
+                width_or_none = self.by_domain.get(mail.domain)
+                if width_or_none is None:
+                    return mail
+                if width_or_none.has_room:
+                    return self._sent(width_or_none, mail)
+                width_or_none.aside.add(mail)
+                width_or_none.held_at = monotonic()
         return None
 
-    def leaves(self, mail: Mail, waiting: deque[Mail], *, is_accepted: bool = False) -> None:
+    def leaves(self, mail: Mail, waiting: Line, *, is_accepted: bool = False) -> None:
         """Hears that a mail is off the wire."""
         domain = mail.domain
         width = self.by_domain.get(domain)
@@ -92,7 +96,7 @@ class Widths:
             width.now = min(width.now, float(width.set_to))
         elif width.now >= self._most:
             del self.by_domain[domain]
-            waiting.extendleft(reversed(width.aside))
+            waiting.put_back_all(width.aside)
 
     def narrow(self, mail: Mail, on_wire: Iterable[Mail]) -> None:
         """Halves a mail's destination, which asked us to slow down; `on_wire` are all mails that still are."""
@@ -119,10 +123,7 @@ class Widths:
 
     def drain(self) -> list[Mail]:
         """Gives all mails that wait aside, which are none of ours any more."""
-        drained = [mail for width in self.by_domain.values() for mail in width.aside]
-        for width in self.by_domain.values():
-            width.aside.clear()
-        return drained
+        return [mail for width in self.by_domain.values() for mail in width.aside.drain()]
 
     @staticmethod
     def _sent(width: _Width, mail: Mail) -> Mail:

@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import ceil
+from math import ceil, inf
 from time import monotonic
 from typing import Concatenate, ParamSpec
 
+import structlog
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -36,8 +37,11 @@ from alerts.web.strangers import is_from_elsewhere, network_of
 
 P = ParamSpec("P")
 
+log = structlog.get_logger()
+
 _BEAT_SECONDS = 0.25
 _OFFERS_SECONDS = 60.0
+_HOUR_SECONDS = 3600.0
 _FIELD_LIMIT = 1000  # the form has a field for each topic
 _SOURCE = "sign-up page"
 _WRONG, _FORBIDDEN, _CONFLICT, _GONE, _TOO_MANY = 400, 403, 409, 410, 429
@@ -220,10 +224,16 @@ class _Limited:
         full = await self._database.run(within)
         if full is None:
             return 0
+        self._note(full)
+        return ceil(full.lasts.total_seconds())
+
+    def _note(self, full: Full) -> None:
+        """Remembers how long a scope has had enough; says so when it had room in the last hour."""
+        if self._until.get(full.scope, -inf) < monotonic() - _HOUR_SECONDS:
+            log.warning("sign_ups_limited", scope=full.scope.partition(" ")[0], limit=full.limit)
         if len(self._until) >= _REMEMBERED:
             self._until.clear()
         self._until[full.scope] = monotonic() + full.lasts.total_seconds()
-        return ceil(full.lasts.total_seconds())
 
 
 async def _beat(began: float) -> None:

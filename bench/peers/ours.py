@@ -64,6 +64,7 @@ class _Errand:
     __slots__ = ("_settle", "content", "recipient", "sender", "tries")
 
     domain = ""  # no destination asks us to slow down
+    goes_first = False
 
     def __init__(
         self, recipient: bytes, content: Callable[[], bytes], settle: Callable[[Outcome], None]

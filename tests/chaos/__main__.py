@@ -5,6 +5,7 @@ Exit status 1 when a promise was broken. The last line is the same as one JSON o
 
 import argparse
 import json
+import logging
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +26,7 @@ from fakes import postgres
 
 def main() -> int:
     arguments = _arguments()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     console = Console(stderr=True)
     names = ("sqlite", "postgres") if arguments.database == "both" else (arguments.database,)
     reports: dict[str, Report] = {}
@@ -43,6 +46,7 @@ def main() -> int:
                     plan_blows,
                     delay=arguments.delay,
                     pipelining=arguments.pipelining,
+                    visitors=arguments.visitors,
                     tell=tell,
                 )
                 reports[name] = run(plan, folder)
@@ -64,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=100, help="at random moments, per database")
     parser.add_argument("--rounds", type=int, default=1, help="over all named points, per database")
     parser.add_argument("--readers", type=int, default=20_000)
+    parser.add_argument("--visitors", type=int, default=1, help="who sign up before each kill")
     parser.add_argument("--delay", type=float, default=0.002, help="seconds the SMTP server takes for a mail")
     parser.add_argument("--pipelining", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 100_000)
@@ -94,6 +99,9 @@ def _table(reports: dict[str, Report]) -> Table:
         ),
         "repeats byte-identical": lambda report: "yes" if report.is_byte_identical else "no",
         "to somebody unexpected": lambda report: report.unexpected,
+        "confirmation mails": lambda report: report.notices,
+        "... repeated": lambda report: report.notices_repeated,
+        "... in doubt twice": lambda report: report.notices_unknown,
     }
     for name, cell in rows.items():
         table.add_row(name, *(f"{cell(report)}" for report in reports.values()))

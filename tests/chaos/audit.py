@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+_ACCEPTED, _UNKNOWN = "accepted", "unknown"  # as in `NoticeState`
 _DYING_SECONDS = 1.0  # the sink sees all of a dead process's connections close within this
 
 
@@ -46,6 +47,15 @@ class Accepted:
 Line = Opened | Closed | Accepted
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A confirmation mail that somebody asked for, and what the ledger says of it in the end."""
+
+    address: str
+    state: str
+    doubts: int
+
+
 def parse(text: str) -> Line:
     """Reads one line of the sink's log."""
     facts: dict[str, Any] = json.loads(text)
@@ -69,6 +79,9 @@ class Report:
     is_byte_identical: bool
     unexpected: int
     by_point: Mapping[str, int] = field(default_factory=dict)
+    notices: int = 0
+    notices_repeated: int = 0
+    notices_unknown: int = 0
     problems: tuple[str, ...] = ()
 
 
@@ -79,21 +92,26 @@ def audit(
     problems: Sequence[str] = (),
     *,
     is_resent: bool = True,
+    asked: Sequence[Asked] = (),
 ) -> Report:
     """Compares the log with what was owed, `{mark: addresses}`, and lays each repeat at its kill's door.
 
+    Notices have no journal: theirs are held against the doubts that the ledger admits.
     `problems` are those known already; the report has them too. `is_resent` is the feed's policy for what
     is in doubt: where it is held instead, nothing may be repeated, and what was in doubt may be missing.
     """
     opened: dict[int, float] = {}
     closed: list[Closed] = []
     copies: dict[tuple[int, str], list[Accepted]] = defaultdict(list)
+    of_visitors: dict[str, list[Accepted]] = {each.address: [] for each in asked}
     for line in lines:
         match line:
             case Opened():
                 opened[line.connection] = line.at
             case Closed():
                 closed.append(line)
+            case Accepted() if line.rcpt in of_visitors:
+                of_visitors[line.rcpt].append(line)
             case Accepted():
                 copies[line.mark, line.rcpt].append(line)
     times = [kill.at for kill in kills]
@@ -104,7 +122,8 @@ def audit(
     counted = [number for number, death in enumerate(deaths) if any(each.is_in_flight for each in death)]
     expected = {(mark, address) for mark, addresses in owed.items() for address in addresses}
     worst = max(range(len(kills)), key=lambda number: repeats[number], default=None)
-    differing = sum(len({(each.sha256, each.message_id) for each in same}) > 1 for same in copies.values())
+    differing = sum(map(_differ, copies.values()))
+    notices_differing = sum(map(_differ, of_visitors.values()))
     lost, unexpected = len(expected - copies.keys()), len(copies.keys() - expected)
 
     allowed = [len(death) for death in deaths]
@@ -124,6 +143,7 @@ def audit(
         )
         if count
     ]
+    found += _broken_by_notices(of_visitors, asked)
     return Report(
         readers=len(set().union(*owed.values())),
         owed=len(expected),
@@ -134,11 +154,38 @@ def audit(
         repeated=repeats.total() + causeless,
         worst_repeated=0 if worst is None else repeats[worst],
         connections=0 if worst is None else allowed[worst],
-        is_byte_identical=not differing,
+        is_byte_identical=not (differing or notices_differing),
         unexpected=unexpected,
         by_point=dict(Counter(kills[number].how for number in counted)),
+        notices=len(asked),
+        notices_repeated=sum(len(same) - 1 for same in of_visitors.values() if same),
+        notices_unknown=sum(each.state == _UNKNOWN for each in asked),
         problems=(*problems, *found),
     )
+
+
+def _differ(same: Sequence[Accepted]) -> bool:
+    return len({(each.sha256, each.message_id) for each in same}) > 1
+
+
+def _broken_by_notices(copies: Mapping[str, Sequence[Accepted]], asked: Sequence[Asked]) -> list[str]:
+    """A first doubt is resent and a second is final: that one may be missing, and none comes a third time."""
+    lost = [
+        each
+        for each in asked
+        if each.state not in {_ACCEPTED, _UNKNOWN} or (each.state == _ACCEPTED and not copies[each.address])
+    ]
+    often = [each for each in asked if len(copies[each.address]) > 1 + min(each.doubts, 1)]
+    differing = [each for each in asked if _differ(copies[each.address])]
+    return [
+        f"{len(broken)} confirmation mails {what}"
+        for broken, what in (
+            (lost, "lost"),
+            (often, "repeated that were in no doubt"),
+            (differing, "whose copies differ"),
+        )
+        if broken
+    ]
 
 
 def _deaths(closed: Sequence[Closed], life: Mapping[int, int], kills: int) -> list[list[Closed]]:

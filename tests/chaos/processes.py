@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from alerts.audience.tokens import derive
 from chaos import audit
 from chaos.status import Status
 from fakes.process import dying_with_parent
@@ -101,7 +102,9 @@ class Site:
         self._config = folder / "config.toml"
         self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._facts = {"folder": folder, "secret": secrets.token_hex(32), "port": port}
+        secret = secrets.token_hex(32)
+        self.keys = derive(secret.encode(), [])
+        self._facts = {"folder": folder, "secret": secret, "port": port}
         self._write(database)
 
     def start(self, failpoint: str = "") -> None:

@@ -12,13 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 import build
 from alerts import failpoints
+from alerts.audience import signups
+from alerts.audience.addresses import Address, normalise
+from alerts.audience.consents import Words
+from alerts.audience.signups import Wanted
+from alerts.audience.tokens import Keys, address_hash
 from alerts.db import Database, upgrade
-from alerts.models import Alert, AlertState, InDoubt
-from chaos.audit import Accepted, Kill, Line, Report, audit
+from alerts.dispatch import receipts
+from alerts.models import Alert, AlertState, InDoubt, Notice
+from chaos.audit import Accepted, Asked, Kill, Line, Report, audit
 from chaos.blog import Blog
 from chaos.processes import Sink, Site
 
@@ -28,6 +34,7 @@ _LITTLE = 3000  # mails left at which there is too little to kill in the middle 
 # Posts that no daemon lived long enough to see; a page of nothing but new posts is held, and rightly so.
 _MANY_UNSEEN = 3
 _PATIENCE = 60
+_LIFETIME = timedelta(days=1)
 _LOOK_SECONDS = 0.01
 # The last pass at which a point may end the process, by what the point stands beside: mails pass by the
 # thousand, batches and alerts do not.
@@ -41,8 +48,11 @@ _MOST_PASSES = {
     "announce": 1,
     "body": 1,
     "fold": 1,
+    "notice": 3,
 }
 _OF_JOURNALS = "fold."  # passed where a process left a journal
+_OF_NOTICES = "notice."
+_VISITORS = 3  # who sign up before a daemon starts that is to die over it
 _SOON = 0.2
 _OF_ALERTS = {"announce", "body"}  # points that are passed once an alert
 # The first mails after a kill are those it left in doubt. A second doubt is final by design, so a blow
@@ -81,6 +91,7 @@ class Plan:
     in_doubt: InDoubt = InDoubt.RESEND
     delay: float = 0.002  # seconds the sink takes for a mail
     pipelining: bool = True
+    visitors: int = 0  # who sign up before each other daemon starts
     moves_to: str = ""  # a PostgreSQL URL that the site moves to after the last blow
     tell: Callable[[str], None] = lambda _: None
 
@@ -158,6 +169,7 @@ class _Stage:
         self._lines: list[Line] = []
         self._owed: dict[int, frozenset[str]] = {}
         self._left: set[tuple[int, str]] = set()
+        self._visitors: list[Address] = []
         self._problems: list[str] = []
         self._unseen = self._polls_before = 0
 
@@ -184,6 +196,7 @@ class _Stage:
         self._die(blow)
 
     def _die(self, blow: Blow) -> None:
+        self._sign_up(_VISITORS if blow.how.startswith(_OF_NOTICES) else self._plan.visitors)
         match blow:
             case AtRandom():
                 at = self._strike_from_outside(blow)
@@ -208,8 +221,8 @@ class _Stage:
         self._site.start()
         with closing(Database(self._plan.moves_to or self._plan.database)) as database:
             self._wait(
-                lambda: _count_done(database) == len(self._owed),
-                "the ledger has alerts that are not done",
+                lambda: _count_done(database) == len(self._owed) and not _count_notices_due(database),
+                "the ledger has alerts, or notices, that are not done",
                 is_getting_on=self._count_left,
                 look_every=0.2,
             )
@@ -219,7 +232,22 @@ class _Stage:
     def report(self) -> Report:
         self._lines += self._sink.news()
         is_resent = self._plan.in_doubt == InDoubt.RESEND
-        return audit(self._lines, self._kills, self._owed, self._problems, is_resent=is_resent)
+        with closing(Database(self._plan.moves_to or self._plan.database)) as database:
+            asked = _asked(database, self._visitors, self._site.keys)
+        return audit(self._lines, self._kills, self._owed, self._problems, is_resent=is_resent, asked=asked)
+
+    def _sign_up(self, count: int) -> None:
+        """Has so many new visitors sign up while no daemon runs."""
+        if not count:
+            return
+        with closing(Database(self._plan.database)) as database, database.begin() as session:
+            for _ in range(count):
+                visitor = normalise(f"visitor{len(self._visitors) + 1}@example.org")
+                wanted = Wanted(
+                    visitor, "en", "UTC", {EVERYONE: "every"}, Words("en", "I want these."), "page"
+                )
+                signups.ask_to_confirm(session, self._site.keys, wanted, _LIFETIME, datetime.now(UTC))
+                self._visitors.append(visitor)
 
     def _strike_from_outside(self, blow: AtRandom) -> float:
         if self._count_left() < _LITTLE:
@@ -278,10 +306,12 @@ class _Stage:
         look_every: float = _LOOK_SECONDS,
     ) -> None:
         """Waits until `holds()`; patience begins anew whenever the number of `is_getting_on` changes."""
-        before, deadline = 0, time.monotonic() + _PATIENCE
+        # A batch that was under way at each death rests for so long before it is tried again.
+        patience = _PATIENCE + receipts._pause(len(self._kills)).total_seconds()
+        before, deadline = 0, time.monotonic() + patience
         while not holds():
             if (now := is_getting_on()) != before:
-                before, deadline = now, time.monotonic() + _PATIENCE
+                before, deadline = now, time.monotonic() + patience
             if not self._site.is_running() and not self._site.has_killed_itself():
                 raise Stalled(f"the daemon ended by itself\n{self._site.last_words()}")
             if time.monotonic() > deadline:
@@ -293,3 +323,16 @@ def _count_done(database: Database) -> int:
     """Asks the ledger what it takes for finished; what was really mailed is for the sink to say."""
     with database.begin() as session:
         return len(session.exec(select(Alert).where(Alert.state == AlertState.DONE)).all())
+
+
+def _count_notices_due(database: Database) -> int:
+    with database.begin() as session:
+        return len(session.exec(select(Notice.id).where(col(Notice.due_at).is_not(None))).all())
+
+
+def _asked(database: Database, visitors: Sequence[Address], keys: Keys) -> list[Asked]:
+    """Asks the ledger what became of the mail of each visitor."""
+    with database.begin() as session:
+        rows = session.exec(select(Notice.address_hash, Notice.state, Notice.doubts)).all()
+    found = {hashed: (state, doubts) for hashed, state, doubts in rows}
+    return [Asked(each.address, *found[address_hash(keys.pepper, each.key)]) for each in visitors]

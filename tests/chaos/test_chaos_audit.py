@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chaos.audit import Accepted, Closed, Kill, Line, Opened, Report, audit, parse
+from chaos.audit import Accepted, Asked, Closed, Kill, Line, Opened, Report, audit, parse
 
 OWED = {1: frozenset({"a@example.org", "b@example.org"})}
 FIRST = Accepted(1, 2.0, "a@example.org", "aa", "id-a", 1)
@@ -85,6 +85,41 @@ def test_where_doubt_is_held_what_was_in_doubt_may_be_missing_and_nothing_repeat
     assert audit(missing, KILLS, OWED, is_resent=False).problems == ()
     repeated = audit([*KEPT, replace(FIRST, connection=3, at=6.0)], KILLS, OWED, is_resent=False)
     assert repeated.problems == ("kill 1 (random): 1 repeated, 2 connections were open",)
+
+
+VISITORS = [Asked("once@example.org", "accepted", 0), Asked("doubt@example.org", "accepted", 1)]
+NOTICES = [replace(FIRST, rcpt=each.address, mark=0) for each in VISITORS]
+
+
+def judge_notices(*more: Line, asked: Sequence[Asked] = VISITORS, without: Line | None = None) -> Report:
+    lines = [line for line in (*KEPT, *NOTICES, *more) if line != without]
+    return audit(lines, KILLS, OWED, asked=asked)
+
+
+def test_a_confirmation_mail_comes_once_or_again_after_a_doubt() -> None:
+    report = judge_notices(replace(NOTICES[1], connection=3, at=6.0))
+    assert report.problems == ()
+    assert (report.notices, report.notices_repeated, report.notices_unknown) == (2, 1, 0)
+    assert report.owed == 2, "they are no alerts"
+
+
+def test_a_second_doubt_may_end_a_confirmation_mail_that_never_came() -> None:
+    asked = [replace(VISITORS[0], state="unknown", doubts=2), VISITORS[1]]
+    report = judge_notices(asked=asked, without=NOTICES[0])
+    assert (report.problems, report.notices_unknown) == ((), 1)
+
+
+def test_a_confirmation_mail_that_went_wrong_is_told() -> None:
+    assert judge_notices(without=NOTICES[0]).problems == ("1 confirmation mails lost",)
+    waiting = [replace(VISITORS[0], state="waiting"), VISITORS[1]]
+    assert judge_notices(asked=waiting).problems == ("1 confirmation mails lost",)
+    again = judge_notices(NOTICES[0])
+    assert again.problems == ("1 confirmation mails repeated that were in no doubt",)
+    thrice = [VISITORS[0], replace(VISITORS[1], state="unknown", doubts=2)]
+    assert judge_notices(NOTICES[1], NOTICES[1], asked=thrice).problems == again.problems
+    other = judge_notices(replace(NOTICES[1], sha256="other"))
+    assert other.problems == ("1 confirmation mails whose copies differ",)
+    assert not other.is_byte_identical
 
 
 def test_a_line_of_the_log_is_read() -> None:

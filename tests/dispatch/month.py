@@ -18,7 +18,7 @@ from alerts.audience import spans, subscribers
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import announce, outbox, receipts
-from alerts.dispatch.digests.announcing import Late, Policy, announce_digests
+from alerts.dispatch.digests.announcing import Late, Policy, announce_digests, close_time
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt, Settled
@@ -154,6 +154,7 @@ class Month:
     def tick(self) -> None:
         with self.db.begin() as session:
             announce.release_due(session, self.now)
+            close_time(session, self.now)
             announce_digests(session, self.policy, self.now)
 
     def tell(self) -> None:

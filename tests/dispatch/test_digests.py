@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlmodel import Session, col, select
 
-from alerts.audience import subscribers
+from alerts.audience import disclosure, subscribers
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import announce, outbox, receipts
-from alerts.dispatch.digests.announcing import GRACE, Late, Policy, announce_digests
+from alerts.dispatch.digests import horizon
+from alerts.dispatch.digests.announcing import GRACE, Late, Policy, announce_digests, close_time
 from alerts.dispatch.explain import explain
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.receipts import Receipt, Settled
@@ -33,6 +34,7 @@ from alerts.models import (
 from build import a_feed, a_reader, a_topic, an_entry
 
 KEYS = derive(b"s" * 32, [])
+SECOND = timedelta(seconds=1)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)  # a Sunday
 SEVEN = NOON.replace(hour=7) + DAY  # when a daily digest in UTC is due
@@ -76,6 +78,8 @@ class Newsroom:
         session.get_one(Topic, topic).is_active = is_wanted
 
     def announce(self, at: datetime, policy: Policy = SEND) -> int:
+        with self.db.begin() as session:
+            close_time(session, at)
         with self.db.begin() as session:
             return announce_digests(session, policy, at)
 
@@ -124,6 +128,12 @@ class Newsroom:
         with self.db.begin() as session:
             alert = session.exec(select(Alert).where(col(Alert.cause_key).startswith(cause))).one()
             return session.get(Delivery, (alert.id, reader))
+
+    def disclosed(self, reader: int) -> list[tuple[str, str, list[str]]]:
+        """What a reader's download says of alerts and digests: kind, state and titles."""
+        with self.db.begin() as session:
+            told = disclosure.of_reader(session, KEYS.pepper, reader, SEVEN)["alerts_and_digests"]
+        return [(each["kind"], each["state"], [entry["title"] for entry in each["entries"]]) for each in told]
 
     def explained(self, name: str, entry: int, at: datetime) -> str:
         with self.db.begin() as session:
@@ -473,3 +483,80 @@ def test_a_digest_that_was_opened_expires_with_its_time(newsroom: Newsroom) -> N
     row = newsroom.row(reader, "digest:")
     assert row is not None
     assert row.state == DeliveryState.EXPIRED
+
+
+# --- however long a release takes ------------------------------------------------------------------------
+
+
+def slow(newsroom: Newsroom, session: Session, at: datetime) -> int:
+    entry = an_entry(session, newsroom.feed, "slow", now=at)
+    announce.announce_entry(session, entry, at)
+    return entry
+
+
+def test_what_is_released_in_a_transaction_that_takes_its_time_is_in_the_digest(
+    postgres_db: Database,
+) -> None:
+    newsroom = Newsroom(postgres_db)
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    quick = newsroom.tell(NOON)
+    with postgres_db.begin() as session:
+        entry = slow(newsroom, session, SEVEN - SECOND)
+        newsroom.digest(SEVEN)
+        other = newsroom.tell(SEVEN + GRACE)
+    newsroom.digest(SEVEN)
+    newsroom.digest(SEVEN + DAY)
+    assert newsroom.got(SEVEN) == {reader: [(quick, ""), (entry, "")]}, (
+        "it waits for the release, which has no limit"
+    )
+    assert newsroom.got(SEVEN + DAY) == {reader: [(other, "")]}, "and no other release waits"
+
+
+def test_the_horizon_goes_on_and_never_back(db: Database) -> None:
+    for at in (SEVEN, SEVEN - SECOND, SEVEN + SECOND):
+        with db.begin() as session:
+            horizon.move(session, at)
+            assert horizon.reached(session) == max(SEVEN, at)
+            assert horizon.at_release(session, NOON) == max(SEVEN, at)
+
+
+def test_what_is_released_by_a_clock_that_a_digest_has_passed_is_in_the_next(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    quick = newsroom.tell(NOON)
+    assert newsroom.digest(SEVEN) == {reader: [(quick, "")]}
+    entry = newsroom.tell(SEVEN - SECOND)
+    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}
+
+
+def test_what_is_diverted_by_a_clock_that_a_digest_has_passed_is_in_the_next(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.EVERY, town=Frequency.DAILY)
+    entry = newsroom.tell(SEVEN - 2 * HOUR)
+    lease = newsroom.claim(SEVEN - SECOND)
+    assert lease is not None
+    assert newsroom.digest(SEVEN) == {}, "it is left to the mail that is under way"
+    assert newsroom.open(lease, SEVEN - SECOND) == (), "which is too old by now"
+    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}
+
+
+# --- the download ----------------------------------------------------------------------------------------
+
+
+def test_a_download_names_the_entries_that_its_reader_was_told_and_no_others(newsroom: Newsroom) -> None:
+    at_the_harbour = newsroom.reader("a", harbour=Frequency.DAILY)
+    in_town = newsroom.reader("b", town=Frequency.DAILY)
+    late = newsroom.reader("c", harbour=Frequency.EVERY, town=Frequency.DAILY)
+    paused = newsroom.reader("d", harbour=Frequency.DAILY)
+    with newsroom.db.begin() as session:
+        session.get_one(Subscriber, paused).paused_until = SEVEN + DAY
+    newsroom.tell(NOON + HOUR, topics=["harbour"], title="A ferry")
+    newsroom.tell(NOON + HOUR, title="A storm")
+    assert newsroom.deliver(NOON + 3 * HOUR) == [], "both are too old to be sent at once"
+    newsroom.digest(SEVEN)
+    assert newsroom.disclosed(at_the_harbour) == [("daily", "accepted", ["A ferry", "A storm"])]
+    assert newsroom.disclosed(in_town) == [("daily", "accepted", ["A storm"])]
+    assert newsroom.disclosed(paused) == [("daily", "skipped", [])]
+    assert newsroom.disclosed(late) == [
+        ("update", "expired", []),
+        ("update", "diverted", []),
+        ("daily", "accepted", ["A storm"]),
+    ]

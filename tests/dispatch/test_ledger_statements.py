@@ -14,7 +14,7 @@ from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_entry
-from alerts.dispatch.digests.announcing import GRACE, Policy, announce_digests
+from alerts.dispatch.digests.announcing import GRACE, Policy, announce_digests, close_time
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.models import Frequency, Lane
@@ -87,6 +87,7 @@ def test_every_statement_of_a_digest_finds_its_readers_by_an_index(db: Database)
         with db.begin() as session:
             entry = an_entry(session, feed, f"later-{end}", now=end - MINUTE)
             announce_entry(session, entry, end - MINUTE)
+            close_time(session, end + GRACE)
             announce_digests(session, Policy(), end + GRACE)
         with statements(db) as said:
             mail(db, batch=500, chunk=100, now=end + GRACE)

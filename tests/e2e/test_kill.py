@@ -13,7 +13,7 @@ from chaos.supervisor import AtPoint, AtRandom, Blow, Plan, run
 BLOWS: tuple[Blow, ...] = (
     AtRandom(0.3),
     AtPoint("smtp.content", 700),
-    AtRandom(0.05),
+    AtPoint("notice.replied", 1),
     AtPoint("record.before_commit", 5),
     AtRandom(0.5),
     AtRandom(0.1),
@@ -28,6 +28,7 @@ def test_killed_while_mailing_nothing_is_lost_and_repeats_are_bounded(db_url: st
     assert report.problems == ()
     assert report.kills == len(BLOWS)
     assert report.counted >= 5
+    assert report.notices == 3
     assert report.is_byte_identical
 
 

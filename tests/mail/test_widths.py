@@ -1,8 +1,9 @@
 """How many mails of a destination are on the wire: fewer when it says so, more again, and others pass meanwhile."""
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 
+from alerts.mail.line import Line
 from alerts.mail.smtp import Mail, Replied
 from alerts.mail.transports import Transport
 from alerts.mail.widths import Widths
@@ -10,6 +11,10 @@ from fakes.smtp import Point, Reply, ScriptedServer, StartSmtp
 from sending import AMail, hand_over, server_at
 
 SLOWER = Reply.of(451, "4.7.0 too many connections, slow down")
+
+
+def notice(domain: str = "slow.example", name: str = "notice") -> AMail:
+    return AMail(f"{name}@{domain}", goes_first=True)
 
 
 def mails(count: int, domain: str = "slow.example") -> list[AMail]:
@@ -93,10 +98,8 @@ async def test_one_wave_of_complaints_narrows_once() -> None:
     wave: list[Mail] = [*mails(8)]
     for number, mail in enumerate(wave):
         widths.narrow(mail, wave[number + 1 :])
-    waiting: deque[Mail] = deque(mails(10))
-    out: list[Mail] = []
-    while (mail_or_none := widths.next_mail(waiting)) is not None:
-        out.append(mail_or_none)
+    waiting = line(*mails(10))
+    out = going(widths, waiting)
     assert len(out) == 4
     for mail in out:
         widths.leaves(mail, waiting, is_accepted=True)
@@ -107,13 +110,72 @@ async def test_a_width_that_is_no_limit_any_more_is_forgotten() -> None:
     widths = Widths({}, most=4)
     first = mails(1)[0]
     widths.narrow(first, [])
-    waiting: deque[Mail] = deque()
+    waiting = Line()
     while widths.by_domain:
-        waiting.append(mails(1)[0])
+        waiting.add(mails(1)[0])
         mail = widths.next_mail(waiting)
         assert mail is not None
         widths.leaves(mail, waiting, is_accepted=True)
-    assert widths.next_mail(deque([first])) is first
+    assert widths.next_mail(line(first)) is first
+
+
+async def test_a_notice_takes_the_next_place_of_a_destination_that_gets_one_mail_at_a_time(
+    smtp_server: StartSmtp,
+) -> None:
+    server = await smtp_server(delay=0.05)
+    transport = Transport(server_at(server, connections=2), {"slow.example": 1})
+    bulk = mails(6)
+    for mail in bulk:
+        transport.submit(mail)
+    await server.wait_until(lambda: len(server.received) == 1)
+    asked = [notice(name="first"), notice(name="second")]
+    for mail in asked:
+        transport.submit(mail)
+    await asyncio.gather(*[mail.outcome for mail in (*bulk, *asked)])
+    await transport.close()
+    order = [mail.rcpt.partition("@")[0] for mail in server.accepted]
+    assert order[1:3] == ["first", "second"]
+
+
+async def test_a_mail_that_comes_back_stands_behind_a_notice(smtp_server: StartSmtp) -> None:
+    server = await smtp_server(delay=0.05, close_after=1)
+    transport = Transport(server_at(server))
+    bulk, asked = mails(3), notice()
+    for mail in bulk:
+        transport.submit(mail)
+    await server.wait_until(lambda: len(server.received) == 1)
+    transport.submit(asked)
+    await asyncio.gather(*[mail.outcome for mail in (*bulk, asked)])
+    await transport.close()
+    assert server.accepted[1].rcpt == asked.recipient.decode()
+
+
+async def test_no_mail_that_steps_aside_or_comes_back_from_there_passes_a_notice() -> None:
+    widths = Widths({"slow.example": 1, "narrow.example": 2}, most=2)
+    waiting = line(*mails(3), *mails(3, "narrow.example"), *mails(2, "fast.example"))
+    out = going(widths, waiting)
+    assert [mail.domain.partition(".")[0] for mail in out] == ["slow", "narrow", "narrow", "fast", "fast"]
+    narrow, slow, fast = [notice(domain) for domain in ("narrow.example", "slow.example", "fast.example")]
+    for each in (narrow, slow, fast):
+        waiting.add(each)
+    assert going(widths, waiting) == [fast]
+    for mail in out[:3]:
+        widths.leaves(mail, waiting)
+    first, second, *others = going(widths, waiting)
+    assert {first, second} == {narrow, slow}
+    assert len(others) == 1, "the other place of the wider one"
+
+
+def going(widths: Widths, waiting: Line) -> list[Mail]:
+    """All mails that may go now."""
+    return list(iter(lambda: widths.next_mail(waiting), None))
+
+
+def line(*waiting: Mail) -> Line:
+    made = Line()
+    for mail in waiting:
+        made.add(mail)
+    return made
 
 
 def peak(server: ScriptedServer, domain: str, since: int = 0, upto: int | None = None) -> int:

@@ -1,13 +1,15 @@
 """Nobody fills a stranger's inbox through us: limits per address, network, domain and in all, on both databases."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, SQLModel, col, select
 
@@ -27,6 +29,7 @@ from signing_up import ANN, KEYS, SITE, Visitor, notices, visiting
 
 NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 MANY = 10**6
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 async def sent(visitor: Visitor, addresses: Sequence[str], *, forwarded: str = "") -> list[int]:
@@ -57,7 +60,7 @@ async def test_a_network_has_its_share_and_is_told(db: Database) -> None:
             "POST", "/link", data={"address": ANN}, headers={"X-Forwarded-For": "203.0.113.8"}
         )
         assert link.status == 429
-        assert 0 < int(link.headers["Retry-After"]) <= 3600
+        assert 0 < int(link.headers["Retry-After"]) <= 7200
         assert link.heading == "Please come back later"
     assert len(notices(db)) == 7
 
@@ -114,27 +117,82 @@ async def test_a_double_click_sends_one_mail(db: Database) -> None:
 
 
 def test_the_hour_is_counted_and_forgotten(db: Database) -> None:
+    def take(minutes: int, scope: str = "all") -> timedelta:
+        return tally.take(session, KEYS.pepper, scope, 4, NOW + minutes * MINUTE)
+
     with db.begin() as session:
-        counts = [
-            tally.count(session, KEYS.pepper, "all", NOW + timedelta(minutes=15) * each) for each in range(6)
-        ]
-        assert counts == [1, 2, 3, 4, 1, 2]
-        assert tally.count(session, KEYS.pepper, "other", NOW) == 1
+        assert [take(each) for each in (0, 15, 30, 45)] == [timedelta(0)] * 4
+        assert take(50) == 25 * MINUTE, "until a quarter of the next hour is over"
+        assert take(70) == 5 * MINUTE
+        assert take(75) == timedelta(0), "what had no room was not counted"
+        assert take(75, "other") == timedelta(0)
         tally.sweep(session, NOW + timedelta(hours=3))
-        assert session.exec(select(Tally.count)).all() == [2]
+        assert session.exec(select(Tally.count)).all() == [1, 1]
 
 
 def test_two_processes_count_together(postgres_db: Database) -> None:
     other = Database(postgres_db.url.render_as_string(hide_password=False))
 
-    def count(database: Database) -> int:
+    def take(database: Database) -> bool:
         with database.begin() as session:
-            return tally.count(session, KEYS.pepper, "all", NOW)
+            return not tally.take(session, KEYS.pepper, "all", 30, NOW)
 
     with ThreadPoolExecutor(8) as threads:
-        counted = list(threads.map(count, [postgres_db, other] * 20))
+        taken = list(threads.map(take, [postgres_db, other] * 20))
     other.close()
-    assert sorted(counted) == list(range(1, 41))
+    assert taken.count(True) == 30
+
+
+# Seconds: bursts, some of them around the turn of an hour.
+ASKED = st.lists(
+    st.tuples(st.integers(0, 4), st.sampled_from([0, 1800, 3500, 3599]), st.integers(1, 12)), max_size=12
+).map(lambda bursts: sorted(3600 * hour + second for hour, second, many in bursts for _ in range(many)))
+
+
+def let_through(asked: Sequence[int], limit: int) -> list[int]:
+    """Plays requests at these seconds."""
+    counts: Counter[int] = Counter()
+    through: list[int] = []
+    for at in asked:
+        hour, passed = divmod(at, 3600)
+        if not tally.until_room(counts[hour - 1], counts[hour], limit, timedelta(seconds=passed)):
+            counts[hour] += 1
+            through.append(at)
+    return through
+
+
+@given(ASKED, st.integers(1, 8))
+def test_no_stretch_of_time_sees_more_than_the_limit_and_what_its_length_adds(
+    asked: list[int], limit: int
+) -> None:
+    through = let_through(asked, limit)
+    for number, begin in enumerate(through):
+        for count, end in enumerate(through[number:], start=1):
+            if end - begin < 3600:
+                assert count <= limit * (1 + (end - begin) / 3600)
+
+
+@given(ASKED, st.integers(1, 8))
+def test_who_keeps_to_half_of_the_limit_is_never_kept_waiting(asked: list[int], limit: int) -> None:
+    by_hour = [[*each] for _, each in groupby(asked, lambda at: at // 3600)]
+    few = [at for each in by_hour for at in each[: limit // 2]]
+    assert let_through(few, limit) == few
+
+
+@given(st.integers(0, 8), st.integers(0, 8), st.integers(1, 8), st.integers(0, 3599))
+def test_there_is_room_when_the_wait_is_over_and_not_before(
+    previous: int, current: int, limit: int, passed: int
+) -> None:
+    def wait(after: timedelta) -> timedelta:
+        hours, into = divmod(timedelta(seconds=passed) + after, timedelta(hours=1))
+        before, now = [(previous, current), (current, 0), (0, 0)][hours]
+        return tally.until_room(before, now, limit, into)
+
+    asked = wait(timedelta(0))
+    assume(current <= limit)
+    assert not wait(asked + SECOND)
+    if asked > SECOND:
+        assert wait(asked - SECOND)
 
 
 # --- any order of clicks ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 
 from alerts import db
 from alerts.audience import slots
+from alerts.dispatch.digests import horizon
 from alerts.dispatch.digests.released import newest
 from alerts.failpoints import reach
 from alerts.models import (
@@ -34,7 +35,7 @@ DIVERSION = table_of(Diversion)
 MARK = table_of(DigestMark)
 SLOT = table_of(DigestSlot)
 
-# What was released before the instant is committed by then, however long its transaction took.
+# What is being released at the instant is committed by then, mostly: what is not has the digest wait (see `horizon`).
 GRACE = timedelta(seconds=15)
 _MOST_AT_ONCE = 200  # slots a transaction
 _LEAST_TO_LIVE = timedelta(hours=1)  # of one that is late: its next instant may be a minute away
@@ -60,14 +61,22 @@ class Policy:
     late_after: timedelta = timedelta(minutes=30)
 
 
+def close_time(session: Session, now: datetime) -> None:
+    """Has nothing be released any more in the time of digests that are due; in a transaction of its own."""
+    until = now - GRACE
+    if session.connection().execute(_IS_DUE, {"horizon": until}).first() is not None:
+        horizon.move(session, until)
+
+
 def announce_digests(session: Session, policy: Policy, now: datetime) -> int:
-    """Announces the digests that are due; gives how many. Where nothing was released there is none."""
-    due = session.connection().execute(_DUE, {"horizon": now - GRACE}).all()
+    """Announces the digests whose time is closed; gives how many. Where nothing was released there is none."""
+    closed = horizon.reached(session)
+    due = session.connection().execute(_DUE, {"horizon": closed}).all()
     announced = 0
     for frequency, slot, next_at in due:
         if next_at is not None:
-            announced += _announce(session, policy, frequency, slot, now)
-        following = {"next": slots.coming(frequency, slot, now - GRACE)}
+            announced += _announce(session, policy, frequency, slot, closed, now)
+        following = {"next": slots.coming(frequency, slot, closed)}
         of_slot = {"of_frequency": frequency, "of_slot": slot}
         session.connection().execute(_SET_NEXT, of_slot | following)
     if announced:
@@ -76,8 +85,10 @@ def announce_digests(session: Session, policy: Policy, now: datetime) -> int:
     return announced
 
 
-def _announce(session: Session, policy: Policy, frequency: str, slot: str, now: datetime) -> bool:
-    end = slots.latest(frequency, slot, now - GRACE)
+def _announce(
+    session: Session, policy: Policy, frequency: str, slot: str, closed: datetime, now: datetime
+) -> bool:
+    end = slots.latest(frequency, slot, closed)
     cause = f"digest:{frequency}:{slot}:{end.isoformat()}"
     if not _has_news(session, frequency, slot, end):
         return False
@@ -123,9 +134,11 @@ def _has_news(session: Session, frequency: str, slot: str, end: datetime) -> boo
     return last is not None and connection.execute(_IS_BEHIND, values | {"last": last}).first() is not None
 
 
+_BEFORE_HORIZON = sa.or_(SLOT.c.next_at.is_(None), SLOT.c.next_at <= sa.bindparam("horizon"))
+_IS_DUE = sa.select(SLOT.c.slot).where(_BEFORE_HORIZON).limit(1)
 _DUE = (
     sa.select(SLOT.c.frequency, SLOT.c.slot, SLOT.c.next_at)
-    .where(sa.or_(SLOT.c.next_at.is_(None), SLOT.c.next_at <= sa.bindparam("horizon")))
+    .where(_BEFORE_HORIZON)
     .order_by(SLOT.c.next_at, SLOT.c.frequency, SLOT.c.slot)
     .limit(_MOST_AT_ONCE)
     .with_for_update(skip_locked=True)
