@@ -100,6 +100,14 @@ async def test_one_process_reads_one_document_after_the_other(lane: Lane) -> Non
     assert len(lane.pids) == 1
 
 
+async def test_a_process_stands_ready_for_the_second_document_of_a_small_feed(readers: Readers) -> None:
+    await readers.read(PAGE, URL, "", feed="small")
+    await until(lambda: len(readers._quick.pids) == 1)
+    ready = readers._quick.pids
+    await readers.read(PAGE, URL, "", feed="small")
+    assert readers._quick.pids == ready
+
+
 # Limits
 
 

@@ -22,11 +22,11 @@ Timed = tuple[Answer, float]
 
 @dataclass(order=True, slots=True)
 class _Job:
-    """A document that waits."""
+    """A document that waits; none where it is thought to come."""
 
     rank: float
     number: int
-    document: Document = field(compare=False)
+    document: Document | None = field(compare=False)
     processor: timedelta = field(compare=False)
     answer: asyncio.Future[Timed] = field(compare=False)
 
@@ -34,7 +34,8 @@ class _Job:
 class Lane:
     """`count` processes and what waits for them; used as an async context manager.
 
-    A process is started when first needed, and ends after it was `idle`; a killed one is replaced at once.
+    A process is started when first needed or expected, and ends after it was `idle`; a killed one is replaced at
+    once.
     """
 
     def __init__(
@@ -80,15 +81,24 @@ class Lane:
         `expected` is how many it is thought to take: what costs little has its turn soon.
         Raises Unavailable when no process can be started.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Timed] = loop.create_future()
-        rank = loop.time() + _PATIENCE * expected
-        self._jobs.put_nowait(_Job(rank, next(self._numbers), document, processor, answer))
+        job = self._job(document, processor, expected)
         self.held += len(document.body)
         try:
-            return await answer
+            return await job.answer
         finally:
             self.held -= len(document.body)
+
+    def expect(self) -> None:
+        """Has the processes started that no document needed yet: starting one takes longer than reading with it."""
+        for _ in range(self._count - len(self._processes) - self._jobs.qsize()):
+            self._job(None, timedelta(0), 0)
+
+    def _job(self, document: Document | None, processor: timedelta, expected: float) -> _Job:
+        loop = asyncio.get_running_loop()
+        rank = loop.time() + _PATIENCE * expected
+        job = _Job(rank, next(self._numbers), document, processor, loop.create_future())
+        self._jobs.put_nowait(job)
+        return job
 
     async def _work(self, place: int) -> None:
         """Reads what waits, for as long as it is not cancelled."""
@@ -108,6 +118,9 @@ class Lane:
         return await self._jobs.get()
 
     async def _do(self, place: int, job: _Job) -> None:
+        if job.document is None:
+            await self._stand_by(place)
+            return
         try:
             process = await self._process(place)
             answer = await process.ask(job.document, job.processor, self._wall)
@@ -123,7 +136,7 @@ class Lane:
         used = self._processes.get(place)
         if used is not None and not used.is_usable:
             del self._processes[place]
-            await self._replace(place)
+            await self._stand_by(place)
 
     async def _process(self, place: int) -> ReaderProcess:
         process = self._processes.get(place)
@@ -137,10 +150,10 @@ class Lane:
         self._processes[place] = process
         return process
 
-    async def _replace(self, place: int) -> None:
-        """Starts the next process before a document asks for it."""
+    async def _stand_by(self, place: int) -> None:
+        """Sees that a process stands before a document asks for it."""
         try:
-            await self._start(place)
+            await self._process(place)
         except Unavailable as error:  # the next document tries again
             log.error("reader_cannot_start", reason=str(error))  # noqa: TRY400 - the reason is in the error
 

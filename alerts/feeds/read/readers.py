@@ -99,6 +99,8 @@ class Readers:
             answer, seconds = await lane.read(document, quick, expected)
             if not isinstance(answer, Killed):
                 self._note(sender, _Record(seconds))
+                if seconds <= _SMALL:
+                    self._quick.expect()  # its next document goes there, and may be the news
                 return _parsed(answer)
             self._note(sender, _Record(seconds, _PROBATION))
             if answer.cause != Cause.TIME or quick == self._timeout:
