@@ -28,6 +28,7 @@ from alerts.db import Database
 from alerts.errors import Unavailable
 from alerts.feeds.push.rules import CALLBACK
 from alerts.mail.render import SiteView
+from alerts.web.bodies import read_fields
 from alerts.web.deeds import stop_what_brought
 from alerts.web.forms import Fields, OneClick, read_choice
 from alerts.web.guard import Guard, headers
@@ -38,7 +39,6 @@ from alerts.web.signup import ConfirmPage, Strangers, Terms
 from alerts.web.websub import Callbacks
 
 _READING = ["GET", "HEAD"]
-_FIELD_LIMIT = 1000  # the form of topics has a field for each
 _READY_SECONDS = 5
 
 
@@ -130,14 +130,14 @@ class _Routes:
 
     async def change_reader(self, token: str, request: Request) -> Response:
         """Does what a form asks, answers when it is committed."""
-        fields = await _fields(request)
+        fields = await read_fields(request)
         if isinstance(read_choice(fields), OneClick):
             return await self._one_click(tokens.read(self._keys, token))
         return await self._change(token, fields, self._in_mails)
 
     async def no_reader(self, request: Request) -> Response:
         """Answers what cannot be a token."""
-        if request.method == "POST" and isinstance(read_choice(await _fields(request)), OneClick):
+        if request.method == "POST" and isinstance(read_choice(await read_fields(request)), OneClick):
             return await self._one_click(None)
         return self._gone()
 
@@ -147,7 +147,7 @@ class _Routes:
 
     async def change_noticed(self, token: str, request: Request) -> Response:
         """Does what the button behind a notice's link says."""
-        return await self._change(token, await _fields(request), self._in_notices)
+        return await self._change(token, await read_fields(request), self._in_notices)
 
     async def _show(self, token: str, pages: Mapping[Purpose, Linked]) -> Response:
         claim = tokens.read(self._keys, token)
@@ -179,11 +179,6 @@ class _Routes:
 
     def _gone(self) -> Response:
         return HTMLResponse(self._pages.gone, 404)
-
-
-async def _fields(request: Request) -> Fields:
-    async with request.form(max_files=0, max_fields=_FIELD_LIMIT) as form:
-        return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
 
 
 def _stopped(session: Session, claim: Claim) -> None:

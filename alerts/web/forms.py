@@ -158,14 +158,24 @@ _BUTTONS: Mapping[str, Choice] = {
 def read_choice(fields: Iterable[tuple[str, str]]) -> Choice:
     """Gives what the form's fields ask for; fields that do not matter are passed over."""
     given = [*fields]
-    values = dict(given)
-    # Names and values count as they stand in RFC 8058, section 3.1; some senders vary the case of the value.
-    if values.get("List-Unsubscribe", "").lower() == "one-click":
+    if any(_is_one_click(name, value) for name, value in given):
         return OneClick()
+    values = dict(given)
     action = values.get("action", "")
     if action in _FORMS:
         return _FORMS[action](values, given)
     return _BUTTONS.get(action, Unclear())
+
+
+def read_bare(body: bytes) -> Fields:
+    """Gives the fields of a body that nothing declares a form: those of one click, whose text is fixed, or none."""
+    name, _, value = body.decode("latin-1").partition("=")
+    return ((name, value),) if _is_one_click(name, value) else ()
+
+
+def _is_one_click(name: str, value: str) -> bool:
+    """Takes RFC 8058's pair (section 3.1) as programs really send it: in any case, and with a line's end."""
+    return name.strip().lower() == "list-unsubscribe" and value.strip().lower() == "one-click"
 
 
 def save_fields(changes: Iterable[tuple[str, str, str]]) -> Fields:

@@ -29,6 +29,7 @@ from alerts.audience.tokens import Claim, Keys, Purpose, make
 from alerts.db import Database
 from alerts.models import Frequency, Subscriber
 from alerts.web import signup_form, zones
+from alerts.web.bodies import read_fields
 from alerts.web.forms import Fields
 from alerts.web.pages import Pages
 from alerts.web.signup_form import Fault, Filled, Rules, check_address
@@ -42,7 +43,6 @@ log = structlog.get_logger()
 _BEAT_SECONDS = 0.25
 _OFFERS_SECONDS = 60.0
 _HOUR_SECONDS = 3600.0
-_FIELD_LIMIT = 1000  # the form has a field for each topic
 _SOURCE = "sign-up page"
 _WRONG, _FORBIDDEN, _CONFLICT, _GONE, _TOO_MANY = 400, 403, 409, 410, 429
 _REMEMBERED = 10_000  # networks and domains
@@ -85,7 +85,7 @@ class Strangers:
             return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
         began = monotonic()
         found = await self._offers.get()
-        filled = signup_form.read(await _fields(request), found)
+        filled = signup_form.read(await read_fields(request), found)
         address = check_address(filled.typed, self._terms.rules)
         faults = {address} if isinstance(address, Fault) else set()
         if not filled.choices:
@@ -112,7 +112,7 @@ class Strangers:
         if is_from_elsewhere(request.headers, self._base_url):
             return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
         began = monotonic()
-        filled = signup_form.read(await _fields(request), ())
+        filled = signup_form.read(await read_fields(request), ())
         address = check_address(filled.typed, Rules(takes_roles=True, disposable=frozenset()))
         if isinstance(address, Fault):
             return HTMLResponse(self._pages.link_form(language, filled.typed, address), _WRONG)
@@ -240,11 +240,6 @@ async def _beat(began: float) -> None:
     """Waits until a whole number of beats have passed, so that small differences of the work show nowhere."""
     passed = monotonic() - began
     await asyncio.sleep(ceil(passed / _BEAT_SECONDS) * _BEAT_SECONDS - passed)
-
-
-async def _fields(request: Request) -> Fields:
-    async with request.form(max_files=0, max_fields=_FIELD_LIMIT) as form:
-        return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
 
 
 def _language(request: Request) -> str:

@@ -60,6 +60,7 @@ VALUES = st.sampled_from(
     [
         ([("List-Unsubscribe", "One-Click")], OneClick()),
         ([("List-Unsubscribe", "one-click"), ("action", "erase-now")], OneClick()),
+        ([("list-unsubscribe", "One-Click\r\n"), ("action", "")], OneClick()),
         ([("action", "stop-all")], StopAll()),
         ([("action", "save")], Save(())),
         (

@@ -106,6 +106,35 @@ async def test_one_click_ends_the_topics_that_brought_the_mail(
     assert rows(db) == changed
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain; charset=utf-8", "", None])
+@pytest.mark.parametrize(
+    "body",
+    [b"List-Unsubscribe=One-Click", b"List-Unsubscribe=One-Click\r\n", b"list-unsubscribe=one-click\n"],
+)
+async def test_one_click_counts_as_mail_programs_really_send_it(
+    sqlite_db: Database, start: Start, kind: str | None, body: bytes
+) -> None:
+    story = a_story(sqlite_db)
+    headers = {} if kind is None else {"Content-Type": kind}
+    answer = await (await start(sqlite_db)).ask(
+        "POST", story.link, data=body, headers=headers, skip_auto_headers=["Content-Type"]
+    )
+    assert (answer.status, following(sqlite_db, story.reader)) == (200, {"sport": "every", "arts": "flash"})
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"action=stop-all", b"List-Unsubscribe=One-Click&action=stop-all", b"\xff"]
+)
+async def test_what_nothing_declares_a_form_is_one_click_or_nothing(
+    sqlite_db: Database, start: Start, body: bytes
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db)
+    before = rows(sqlite_db)
+    answer = await site.ask("POST", story.link, data=body, headers={"Content-Type": "text/plain"})
+    assert (answer.status, rows(sqlite_db)) == (400, before)
+
+
 async def test_one_click_in_a_mail_the_ledger_forgot_ends_everything(db: Database, start: Start) -> None:
     story = a_story(db)
     answer = await (await start(db)).post(link_of(story.reader, UNKNOWN_ALERT), *ONE_CLICK.items())
@@ -255,7 +284,6 @@ async def test_what_is_so_already_or_not_the_readers_changes_nothing(
         (b"action=address&address=nobody", "application/x-www-form-urlencoded"),
         (b"action=why&reason=spite", "application/x-www-form-urlencoded"),
         (b"", "application/x-www-form-urlencoded"),
-        (b"List-Unsubscribe=One-Click", "text/plain"),
         (b"not parts", "multipart/form-data; boundary=x"),
         (b"not parts", "multipart/form-data"),
         (b"\xff\xfe=\x00&%ff=%zz", "application/x-www-form-urlencoded"),
