@@ -32,6 +32,7 @@ from alerts.web.bodies import read_fields
 from alerts.web.deeds import stop_what_brought
 from alerts.web.forms import Fields, OneClick, read_choice
 from alerts.web.guard import Guard, headers
+from alerts.web.kept import Kept
 from alerts.web.linked import AddressPage, Linked, ReaderPage
 from alerts.web.mailed import Mailed
 from alerts.web.pages import Pages
@@ -40,6 +41,7 @@ from alerts.web.websub import Callbacks
 
 _READING = ["GET", "HEAD"]
 _READY_SECONDS = 5
+_READY_KEPT_SECONDS = 1
 
 
 def create(
@@ -100,6 +102,7 @@ class _Routes:
         self._database = database
         self._keys = keys
         self._pages = pages
+        self._ready = Kept[None, str](seconds=_READY_KEPT_SECONDS, room=1, at_once=1, weigh=lambda _: 1)
         reader = ReaderPage(database, keys, pages)
         self._in_mails: Mapping[Purpose, Linked] = {Purpose.MANAGE: reader}
         self._in_notices: Mapping[Purpose, Linked] = {
@@ -115,14 +118,18 @@ class _Routes:
 
     async def readyz(self) -> Response:
         """Says whether the database answers and has this version's schema."""
+        why_not = await self._ready.get(None, self._why_not_ready)
+        return PlainTextResponse(f"{why_not}\n", 503) if why_not else PlainTextResponse("ok\n")
+
+    async def _why_not_ready(self) -> str:
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 await self._database.run(db.require_schema)
         except Unavailable as error:
-            return PlainTextResponse(f"{error}\n", 503)
+            return str(error)
         except (TimeoutError, sqlalchemy.exc.SQLAlchemyError):
-            return PlainTextResponse("The database does not answer.\n", 503)
-        return PlainTextResponse("ok\n")
+            return "The database does not answer."
+        return ""
 
     async def reader(self, token: str) -> Response:
         """Shows what a reader follows."""

@@ -166,14 +166,14 @@ class Pages:
             self._zones_by_locale[locale] = Markup(text)  # noqa: S704 - made by a template, which escapes
         return self._zones_by_locale[locale]
 
-    def archive(self, topics: Sequence[ArchivedTopic], accepted: str) -> str:
+    def archive(self, topics: Sequence[ArchivedTopic], language: str) -> str:
         """Gives the list of topics whose alerts can be read."""
-        locale = self._templates.locale(self.known(accepted))
+        locale = self._templates.locale(language)
         return self._render("archive.html", locale, topics=topics, is_indexed=self._is_indexed)
 
-    def archive_of(self, page: ArchivePage, accepted: str) -> str:
+    def archive_of(self, page: ArchivePage, language: str) -> str:
         """Gives what was mailed about a topic."""
-        locale = self._templates.locale(self.known(accepted))
+        locale = self._templates.locale(language)
         alerts = [(alert.released_at, [*map(self._archived, alert.entries)]) for alert in page.alerts]
         return self._render(
             "archive-topic.html",

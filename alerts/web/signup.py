@@ -6,7 +6,7 @@ the transaction found takes no part in when it comes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil, inf
@@ -31,6 +31,7 @@ from alerts.models import Frequency, Subscriber
 from alerts.web import signup_form, zones
 from alerts.web.bodies import read_fields
 from alerts.web.forms import Fields
+from alerts.web.kept import Kept
 from alerts.web.pages import Pages
 from alerts.web.signup_form import Fault, Filled, Rules, check_address
 from alerts.web.signup_pages import SignUpPages, Welcome
@@ -68,12 +69,14 @@ class Strangers:
         self._pages = SignUpPages(pages)
         self._base_url = base_url
         self._terms = terms
-        self._offers = _Kept(lambda: database.run(_offered))
+        self._kept = Kept[None, tuple[Offer, ...]](
+            seconds=_OFFERS_SECONDS, room=1, at_once=1, weigh=lambda _: 1
+        )
         self._full = _Limited(database, keys, terms)
 
     async def form(self, request: Request) -> Response:
         """Shows what can be followed."""
-        found = await self._offers.get()
+        found = await self._offers()
         given = request.query_params
         filled = signup_form.preselected(given.getlist("topic"), given.get("from", ""), found)
         return HTMLResponse(self._pages.form(_language(request), found, filled))
@@ -84,7 +87,7 @@ class Strangers:
         if is_from_elsewhere(request.headers, self._base_url):
             return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
         began = monotonic()
-        found = await self._offers.get()
+        found = await self._offers()
         filled = signup_form.read(await read_fields(request), found)
         address = check_address(filled.typed, self._terms.rules)
         faults = {address} if isinstance(address, Fault) else set()
@@ -122,6 +125,9 @@ class Strangers:
                 return self._too_many(language, seconds)
         await _beat(began)
         return HTMLResponse(self._pages.link_sent(language, address.address))
+
+    async def _offers(self) -> tuple[Offer, ...]:
+        return await self._kept.get(None, lambda: self._database.read(_offered))
 
     def _wanted(self, filled: Filled, address: Address, language: str) -> Wanted:
         return Wanted(
@@ -172,23 +178,6 @@ class ConfirmPage:
 
     def _link(self, welcome: Welcome) -> str:
         return make(self._keys, Purpose.MANAGE, welcome.subscriber_id, 0, self._keys.current)
-
-
-class _Kept:
-    """The offers, asked of the database once a minute at most: strangers cost it nothing."""
-
-    def __init__(self, ask: Callable[[], Awaitable[tuple[Offer, ...]]]) -> None:
-        self._ask = ask
-        self._asking = asyncio.Lock()
-        self._found: tuple[Offer, ...] = ()
-        self._good_until = -1.0
-
-    async def get(self) -> tuple[Offer, ...]:
-        async with self._asking:
-            if monotonic() >= self._good_until:
-                self._found = await self._ask()
-                self._good_until = monotonic() + _OFFERS_SECONDS
-            return self._found
 
 
 class _Limited:

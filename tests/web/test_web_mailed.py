@@ -1,17 +1,19 @@
 """What was mailed, read again over real HTTP: a reader's own mail, and the archive that names no reader."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import aiohttp
 import pytest
 import sqlalchemy as sa
 from selectolax.lexbor import LexborHTMLParser
-from sqlmodel import SQLModel
+from sqlmodel import Session, SQLModel
 
 from alerts.audience.tokens import Purpose, derive, make
 from alerts.db import Database
@@ -340,6 +342,46 @@ async def test_a_page_beyond_the_end_is_empty(sqlite_db: Database, start: Start)
     Archived(sqlite_db)
     html = await (await (await start(sqlite_db))("/archive/storm?before=1")).text()
     assert "There is nothing here yet." in html
+
+
+async def test_the_archive_waits_for_no_writer_and_keeps_none_waiting(db: Database, start: Start) -> None:
+    Archived(db)
+    ask = await start(db)
+    began, may_end = Event(), Event()
+
+    def write(session: Session) -> None:
+        session.execute(sa.update(Subscriber).values(language="de"))
+        began.set()
+        may_end.wait()
+
+    writing = asyncio.create_task(db.run(write))
+    try:
+        await asyncio.to_thread(began.wait)
+        for path in ("/archive", "/archive/storm"):
+            assert (await ask(path)).status == 200
+    finally:
+        may_end.set()
+        await writing
+
+
+async def test_what_reads_cannot_write(sqlite_db: Database) -> None:
+    def write(session: Session) -> None:
+        session.execute(sa.update(Subscriber).values(language="de"))
+
+    with pytest.raises(sa.exc.OperationalError, match="readonly"):
+        await sqlite_db.read(write)
+
+
+async def test_a_page_of_the_archive_is_made_once_a_minute(sqlite_db: Database, start: Start) -> None:
+    Archived(sqlite_db)
+    ask = await start(sqlite_db)
+    english, german = {"Accept-Language": "en"}, {"Accept-Language": "de"}
+    first = await (await ask("/archive/storm", headers=english)).text()
+    with sqlite_db.begin() as session:
+        session.execute(sa.text("UPDATE topic SET title = 'Another title'"))
+    assert await (await ask("/archive/storm", headers=english)).text() == first
+    for other, headers in (("/archive/storm", german), ("/archive/trains", english)):
+        assert "Another title" in await (await ask(other, headers=headers)).text()
 
 
 @pytest.mark.parametrize("path", ["/archive", "/archive/storm"])
