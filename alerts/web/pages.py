@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,6 +62,7 @@ _WEEK = 7  # days
 # Of an entry in the archive: characters that are read, and bytes, as in a mail, that are shown.
 _STORY_INPUT = 20_000
 _STORY_LIMIT = 8_000
+_ZONES_KEPT = 16  # locales
 _KEPT_STORIES = 8_000_000
 
 
@@ -73,7 +75,7 @@ class Pages:
         self._site = site
         self._root = urlsplit(site.base_url).path
         self._templates = Templates(folders, "web", _NAMES)
-        self._zones_by_locale: dict[Locale, Markup] = {}
+        self._zones = lru_cache(_ZONES_KEPT)(self._list_zones)
         self._stories = Kept[tuple[str, str], Story](_KEPT_STORIES)
         self._is_indexed = site.archive is Archive.INDEXED
         english = self._templates.locale("en")
@@ -159,12 +161,10 @@ class Pages:
         """Gives what one end of a change of address is asked, or told."""
         return self._render("address.html", self._templates.locale(view.language), end=view)
 
-    def _zones(self, locale: Locale) -> Markup:
+    def _list_zones(self, locale: Locale) -> Markup:
         """Gives the options of all zones: hundreds, and the same for all who read one language."""
-        if locale not in self._zones_by_locale:
-            text = self._render("zones.html", locale, regions=zones.by_region(locale))
-            self._zones_by_locale[locale] = Markup(text)  # noqa: S704 - made by a template, which escapes
-        return self._zones_by_locale[locale]
+        text = self._render("zones.html", locale, regions=zones.by_region(locale))
+        return Markup(text)  # noqa: S704 - made by a template, which escapes
 
     def archive(self, topics: Sequence[ArchivedTopic], language: str) -> str:
         """Gives the list of topics whose alerts can be read."""
