@@ -69,10 +69,14 @@ class Site:
 
 
 def pages_of(
-    database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS, terms: Terms | None = None
+    database: Database,
+    templates: Sequence[Path] = (),
+    keys: Keys = KEYS,
+    terms: Terms | None = None,
+    language: str = "en",
 ) -> FastAPI:
     callbacks = Callbacks(database, lambda: None, lambda: NOW)
-    return create(database, keys, SITE, templates, "0.0", callbacks, terms=terms)
+    return create(database, keys, SITE, templates, "0.0", callbacks, language=language, terms=terms)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from alerts.web.deeds import stop_what_brought
 from alerts.web.forms import Fields, OneClick, read_choice
 from alerts.web.guard import Guard, headers
 from alerts.web.kept import Kept
+from alerts.web.languages import languages_of
 from alerts.web.linked import AddressPage, Linked, ReaderPage
 from alerts.web.mailed import Mailed
 from alerts.web.pages import Pages
@@ -131,40 +132,44 @@ class _Routes:
             return "The database does not answer."
         return ""
 
-    async def reader(self, token: str) -> Response:
+    async def reader(self, token: str, request: Request) -> Response:
         """Shows what a reader follows."""
-        return await self._show(token, self._in_mails)
+        return await self._show(token, request, self._in_mails)
 
     async def change_reader(self, token: str, request: Request) -> Response:
         """Does what a form asks, answers when it is committed."""
         fields = await read_fields(request)
         if isinstance(read_choice(fields), OneClick):
             return await self._one_click(tokens.read(self._keys, token))
-        return await self._change(token, fields, self._in_mails)
+        return await self._change(token, request, fields, self._in_mails)
 
     async def no_reader(self, request: Request) -> Response:
         """Answers what cannot be a token."""
         if request.method == "POST" and isinstance(read_choice(await read_fields(request)), OneClick):
             return await self._one_click(None)
-        return self._gone()
+        return self._gone(request)
 
-    async def noticed(self, token: str) -> Response:
+    async def noticed(self, token: str, request: Request) -> Response:
         """Shows what a notice's link is about."""
-        return await self._show(token, self._in_notices)
+        return await self._show(token, request, self._in_notices)
 
     async def change_noticed(self, token: str, request: Request) -> Response:
         """Does what the button behind a notice's link says."""
-        return await self._change(token, await read_fields(request), self._in_notices)
+        return await self._change(token, request, await read_fields(request), self._in_notices)
 
-    async def _show(self, token: str, pages: Mapping[Purpose, Linked]) -> Response:
+    async def _show(self, token: str, request: Request, pages: Mapping[Purpose, Linked]) -> Response:
         claim = tokens.read(self._keys, token)
         page = pages.get(claim.purpose) if claim else None
-        return await page.show(claim) if claim and page else self._gone()
+        return await page.show(claim, languages_of(request)) if claim and page else self._gone(request)
 
-    async def _change(self, token: str, fields: Fields, pages: Mapping[Purpose, Linked]) -> Response:
+    async def _change(
+        self, token: str, request: Request, fields: Fields, pages: Mapping[Purpose, Linked]
+    ) -> Response:
         claim = tokens.read(self._keys, token)
         page = pages.get(claim.purpose) if claim else None
-        return await page.change(claim, fields) if claim and page else self._gone()
+        return (
+            await page.change(claim, fields, languages_of(request)) if claim and page else self._gone(request)
+        )
 
     async def _one_click(self, claim: Claim | None) -> Response:
         """Answers a mail program the same whether it knew the reader or not: RFC 8058 wants no redirect."""
@@ -172,20 +177,21 @@ class _Routes:
             await self._database.run(_stopped, claim)
         return PlainTextResponse("This link brings no more alerts.\n")
 
-    async def refused(self, _request: Request, error: Exception) -> Response:
+    async def refused(self, request: Request, error: Exception) -> Response:
         """Answers what has no route, the wrong method or an unreadable body."""
         assert isinstance(error, HTTPException), "registered for it"
         if error.status_code == 404:  # noqa: PLR2004 - Not Found
-            return self._gone()
+            return self._gone(request)
         return PlainTextResponse(f"{error.detail}\n", error.status_code, headers=error.headers)
 
-    def failed(self, error: Exception) -> Response:
+    def failed(self, request: Request, error: Exception) -> Response:
         """Answers when we are at fault, such that a mail program tries its one click again."""
         is_database = isinstance(error, sqlalchemy.exc.SQLAlchemyError)
-        return HTMLResponse(self._pages.failed, 503 if is_database else 500, headers={"Retry-After": "60"})
+        page = self._pages.fixed("failed.html", languages_of(request))
+        return HTMLResponse(page, 503 if is_database else 500, headers={"Retry-After": "60"})
 
-    def _gone(self) -> Response:
-        return HTMLResponse(self._pages.gone, 404)
+    def _gone(self, request: Request) -> Response:
+        return HTMLResponse(self._pages.fixed("gone.html", languages_of(request)), 404)
 
 
 def _stopped(session: Session, claim: Claim) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,7 +49,7 @@ class Guard:
         app: ASGIApp,
         *,
         headers: Mapping[str, str],
-        failed: Callable[[Exception], Response],
+        failed: Callable[[Request, Exception], Response],
         limits_itself: tuple[str, ...] = (),
     ) -> None:
         self._app = app
@@ -77,7 +77,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - beyond us it would be logged with what it says
             _report(error)
             # Our answers are sent whole: whatever failed, failed before the first byte of one.
-            await self._failed(error)(scope, receive, send_with_headers)
+            await self._failed(Request(scope), error)(scope, receive, send_with_headers)
 
 
 def _limited(receive: Receive) -> Receive:

@@ -15,6 +15,7 @@ from alerts.dispatch import archive
 from alerts.mail.compose import html_part
 from alerts.mail.views import Archive
 from alerts.web.kept import Kept
+from alerts.web.languages import languages_of
 from alerts.web.pages import Pages
 
 _READING = ["GET", "HEAD"]
@@ -55,13 +56,13 @@ class Mailed:
             app.add_api_route("/archive", self.archive, methods=_READING)
             app.add_api_route("/archive/{slug}", self.of_topic, methods=_READING)
 
-    async def as_sent(self, token: str) -> Response:
+    async def as_sent(self, token: str, request: Request) -> Response:
         """Shows the mail that the link stands in, as it was sent."""
         claim = tokens.read(self._keys, token)
         is_in_a_mail = claim is not None and claim.purpose is Purpose.MANAGE
         sent = await self._database.read(archive.as_sent, claim) if claim and is_in_a_mail else None
         if sent is None:
-            return HTMLResponse(self._pages.forgotten, _NOT_FOUND)
+            return HTMLResponse(self._pages.fixed("forgotten.html", languages_of(request)), _NOT_FOUND)
         return HTMLResponse(html_part(sent, token), headers=_AS_SENT)
 
     async def archive(self, request: Request) -> Response:
@@ -94,4 +95,4 @@ class Mailed:
         return HTMLResponse(page, headers=self._headers)
 
     def _language(self, request: Request) -> str:
-        return self._pages.known(request.headers.get("Accept-Language", ""))
+        return self._pages.known(languages_of(request))

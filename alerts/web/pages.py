@@ -62,6 +62,9 @@ _WEEK = 7  # days
 # Of an entry in the archive: characters that are read, and bytes, as in a mail, that are shown.
 _STORY_INPUT = 20_000
 _STORY_LIMIT = 8_000
+# Those that name no reader.
+_FIXED = ("gone.html", "failed.html", "over.html", "forgotten.html", "expired.html", "suppressed.html")
+_FIXED_KEPT = 64  # pages, each in a language
 _ZONES_KEPT = 16  # locales
 _KEPT_STORIES = 8_000_000
 
@@ -75,6 +78,7 @@ class Pages:
         self._site = site
         self._root = urlsplit(site.base_url).path
         self._templates = Templates(folders, "web", _NAMES)
+        self._fixed = lru_cache(_FIXED_KEPT)(self._render)
         self._zones = lru_cache(_ZONES_KEPT)(self._list_zones)
         self._stories = Kept[tuple[str, str], Story](_KEPT_STORIES)
         self._is_indexed = site.archive is Archive.INDEXED
@@ -82,10 +86,8 @@ class Pages:
         try:
             self._style = self._templates.of(english)["style.css"].render()
             self.script = Markup(self._templates.of(english)["zone.js"].render())  # noqa: S704 - the site's own
-            self.gone = self._render("gone.html", english)
-            self.failed = self._render("failed.html", english)
-            self.over = self._render("over.html", english)
-            self.forgotten = self._render("forgotten.html", english)
+            for name in _FIXED:
+                self._render(name, english)
         except TemplateError as error:
             raise ConfigError(f"A page template failed: {type(error).__name__}: {error}") from error
 
@@ -112,6 +114,10 @@ class Pages:
     def render(self, name: str, language: str, **values: Any) -> str:
         """Gives a page in a language, or in English."""
         return self._render(name, self._templates.locale(language), **values)
+
+    def fixed(self, name: str, accepted: str) -> str:
+        """Gives a page that names no reader, for who we do not know."""
+        return self._fixed(name, self._templates.locale(self.known(accepted)))
 
     def manage(self, view: ReaderView, now: datetime, done: Done | None = None) -> str:
         """Gives a reader's own page, and above it what became of the form they sent."""
@@ -153,7 +159,7 @@ class Pages:
         """Says what an erasure does, and asks whether it is meant."""
         return self._render("erase.html", self._templates.locale(view.language), reader=view)
 
-    def erased(self, language: str = "en", *, is_news: bool = False) -> str:
+    def erased(self, language: str, *, is_news: bool = False) -> str:
         """Says that a reader is not known any more."""
         return self._render("erased.html", self._templates.locale(language), is_news=is_news)
 

@@ -32,6 +32,7 @@ from alerts.web import signup_form, zones
 from alerts.web.bodies import read_fields
 from alerts.web.forms import Fields
 from alerts.web.kept import Kept
+from alerts.web.languages import languages_of
 from alerts.web.pages import Pages
 from alerts.web.signup_form import Fault, Filled, Rules, check_address
 from alerts.web.signup_pages import SignUpPages, Welcome
@@ -79,11 +80,11 @@ class Strangers:
         found = await self._offers()
         given = request.query_params
         filled = signup_form.preselected(given.getlist("topic"), given.get("from", ""), found)
-        return HTMLResponse(self._pages.form(_language(request), found, filled))
+        return HTMLResponse(self._pages.form(languages_of(request), found, filled))
 
     async def sign_up(self, request: Request) -> Response:
         """Has whoever reads mail to an address asked whether it was they; says the same whoever it is."""
-        language = _language(request)
+        language = languages_of(request)
         if is_from_elsewhere(request.headers, self._base_url):
             return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
         began = monotonic()
@@ -107,11 +108,11 @@ class Strangers:
 
     async def link_form(self, request: Request) -> Response:
         """Shows where to ask for the link to one's own page."""
-        return HTMLResponse(self._pages.link_form(_language(request)))
+        return HTMLResponse(self._pages.link_form(languages_of(request)))
 
     async def send_link(self, request: Request) -> Response:
         """Sends a reader the link to their own page; says the same to all."""
-        language = _language(request)
+        language = languages_of(request)
         if is_from_elsewhere(request.headers, self._base_url):
             return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
         began = monotonic()
@@ -153,7 +154,7 @@ class ConfirmPage:
         self._keys = keys
         self._pages = SignUpPages(pages)
 
-    async def show(self, claim: Claim) -> Response:
+    async def show(self, claim: Claim, accepted: str) -> Response:
         """Shows what would be followed."""
         found = await self._database.run(_looked, claim)
         match found:
@@ -161,9 +162,9 @@ class ConfirmPage:
                 return HTMLResponse(self._pages.confirm(found))
             case Welcome():
                 return HTMLResponse(self._pages.welcome(found, self._link(found)))
-        return HTMLResponse(self._pages.expired(), _GONE)
+        return HTMLResponse(self._pages.expired(accepted), _GONE)
 
-    async def change(self, claim: Claim, fields: Fields) -> Response:
+    async def change(self, claim: Claim, fields: Fields, accepted: str) -> Response:
         """Makes a reader of them; done again, it says that it is done."""
         version = dict(fields).get("version", "")
         found = await self._database.run(_confirmed, self._keys, claim, version)
@@ -173,8 +174,8 @@ class ConfirmPage:
             case Pending():
                 return HTMLResponse(self._pages.confirm(found, is_changed=True), _CONFLICT)
             case NotConfirmed.SUPPRESSED:
-                return HTMLResponse(self._pages.suppressed(), _CONFLICT)
-        return HTMLResponse(self._pages.expired(), _GONE)
+                return HTMLResponse(self._pages.suppressed(accepted), _CONFLICT)
+        return HTMLResponse(self._pages.expired(accepted), _GONE)
 
     def _link(self, welcome: Welcome) -> str:
         return make(self._keys, Purpose.MANAGE, welcome.subscriber_id, 0, self._keys.current)
@@ -229,10 +230,6 @@ async def _beat(began: float) -> None:
     """Waits until a whole number of beats have passed, so that small differences of the work show nowhere."""
     passed = monotonic() - began
     await asyncio.sleep(ceil(passed / _BEAT_SECONDS) * _BEAT_SECONDS - passed)
-
-
-def _language(request: Request) -> str:
-    return request.headers.get("Accept-Language", "")
 
 
 # Each of these is one transaction, with the database's clock.

@@ -18,8 +18,10 @@ async def start() -> AsyncIterator[Start]:
     """Starts the pages of a database, on a free port."""
     async with AsyncExitStack() as stack:
 
-        async def start(database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS) -> Site:
-            server = WebServer(pages_of(database, templates, keys), "127.0.0.1", 0)
+        async def start(
+            database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS, language: str = "en"
+        ) -> Site:
+            server = WebServer(pages_of(database, templates, keys, language=language), "127.0.0.1", 0)
             await server.start()
             stack.push_async_callback(server.stop)
             client = await stack.enter_async_context(aiohttp.ClientSession())

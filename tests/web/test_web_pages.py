@@ -394,6 +394,32 @@ async def test_a_failure_is_told_and_asks_to_be_tried_again(sqlite_db: Database,
         assert "Something went wrong on our side" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("accepted", "language", "site"),
+    [("de-CH, en;q=0.5", "de-CH", "en"), ("fr", "de", "de"), ("en", "en", "de")],
+)
+async def test_who_is_not_known_reads_of_a_failure_in_their_language_or_the_sites(
+    sqlite_db: Database, start: Start, accepted: str, language: str, site: str
+) -> None:
+    story = a_story(sqlite_db)
+    asked = await start(sqlite_db, language=site)
+    paths = [
+        ("/u/unknown", 404),
+        (link_of(story.reader + 1, story.alert), 410),
+        (f"{story.link}/mail", 404),
+        (f"/n/{make(KEYS, Purpose.OWN, 7, 0, KEYS.current)}", 410),
+        (f"/n/{make(KEYS, Purpose.CONFIRM, 7, 0, KEYS.current)}", 410),
+        (f"/n/{make(KEYS, Purpose.NEW_ADDRESS, 7, 0, KEYS.current)}", 410),
+    ]
+    headers = {"Accept-Language": accepted}
+    answers = [(await asked.get(path, headers=headers), status) for path, status in paths]
+    sqlite_db.close()
+    answers.append((await asked.get(story.link, headers=headers), 500))
+    for answer, status in answers:
+        assert answer.status == status
+        assert f'<html lang="{language}"' in answer.text
+
+
 async def test_no_token_and_no_address_reaches_a_log(
     sqlite_db: Database, start: Start, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
