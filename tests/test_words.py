@@ -286,6 +286,9 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
     "web/question.html": signing_up(
         lambda pages, language: iter([pages.question(language, FILLED, "2@2.example")])
     ),
+    "web/refused.html": lambda site: (
+        site.pages.refused(each, site.language) for each in (400, 405, 413, 503)
+    ),
     "web/sent.html": signing_up(lambda pages, language: iter([pages.sent(language, "1@1.example")])),
     "web/signup.html": signing_up(sign_up),
     "web/suppressed.html": plain("suppressed.html"),

@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request
 from sqlmodel import Session
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Match
 
 from alerts import db
 from alerts.audience import tokens
@@ -41,6 +42,7 @@ from alerts.web.signup import ConfirmPage, Strangers, Terms
 from alerts.web.websub import Callbacks
 
 _READING = ["GET", "HEAD"]
+_OF_PROGRAMS = ("/livez", "/readyz", CALLBACK)  # which are told in a line of text
 _READY_SECONDS = 5
 _READY_KEPT_SECONDS = 1
 
@@ -180,9 +182,14 @@ class _Routes:
     async def refused(self, request: Request, error: Exception) -> Response:
         """Answers what has no route, the wrong method or an unreadable body."""
         assert isinstance(error, HTTPException), "registered for it"
-        if error.status_code == 404:  # noqa: PLR2004 - Not Found
+        status, headers = error.status_code, dict(error.headers or {})
+        if status == 405:  # noqa: PLR2004 - Method Not Allowed
+            headers["Allow"] = _allowed(request)
+        if request.url.path.startswith(_OF_PROGRAMS):
+            return PlainTextResponse(f"{error.detail}\n", status, headers=headers)
+        if status == 404:  # noqa: PLR2004 - Not Found
             return self._gone(request)
-        return PlainTextResponse(f"{error.detail}\n", error.status_code, headers=error.headers)
+        return HTMLResponse(self._pages.refused(status, languages_of(request)), status, headers=headers)
 
     def failed(self, request: Request, error: Exception) -> Response:
         """Answers when we are at fault, such that a mail program tries its one click again."""
@@ -192,6 +199,12 @@ class _Routes:
 
     def _gone(self, request: Request) -> Response:
         return HTMLResponse(self._pages.fixed("gone.html", languages_of(request)), 404)
+
+
+def _allowed(request: Request) -> str:
+    """Gives the methods that any route answers at this path: that which refused knows only its own."""
+    routes = [each for each in request.app.routes if each.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in route.methods}))
 
 
 def _stopped(session: Session, claim: Claim) -> None:

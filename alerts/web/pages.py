@@ -52,6 +52,7 @@ _NAMES = (
     "consent.txt",
     "zone.js",
     "gone.html",
+    "refused.html",
     "failed.html",
     "forgotten.html",
     "archive.html",
@@ -118,6 +119,10 @@ class Pages:
     def fixed(self, name: str, accepted: str) -> str:
         """Gives a page that names no reader, for who we do not know."""
         return self._fixed(name, self._templates.locale(self.known(accepted)))
+
+    def refused(self, status: int, accepted: str) -> str:
+        """Says why we do not do what a browser asked."""
+        return self.render("refused.html", self.known(accepted), status=status)
 
     def manage(self, view: ReaderView, now: datetime, done: Done | None = None) -> str:
         """Gives a reader's own page, and above it what became of the form they sent."""

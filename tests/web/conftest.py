@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,9 +20,9 @@ async def start() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS, language: str = "en"
+            database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS, **more: Any
         ) -> Site:
-            server = WebServer(pages_of(database, templates, keys, language=language), "127.0.0.1", 0)
+            server = WebServer(pages_of(database, templates, keys, **more), "127.0.0.1", 0)
             await server.start()
             stack.push_async_callback(server.stop)
             client = await stack.enter_async_context(aiohttp.ClientSession())

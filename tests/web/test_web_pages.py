@@ -420,6 +420,51 @@ async def test_who_is_not_known_reads_of_a_failure_in_their_language_or_the_site
         assert f'<html lang="{language}"' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/u/TOKEN", "GET, HEAD, POST"),
+        ("OPTIONS", "/n/TOKEN", "GET, HEAD, POST"),
+        ("DELETE", "/u/TOKEN/mail", "GET, HEAD, POST"),
+        ("OPTIONS", "/signup", "GET, HEAD, POST"),
+        ("PATCH", "/link", "GET, HEAD, POST"),
+        ("POST", "/", "GET, HEAD"),
+        ("POST", "/archive", "GET, HEAD"),
+        ("PUT", "/websub/x", "GET, POST"),
+        ("POST", "/livez", "GET, HEAD"),
+    ],
+)
+async def test_another_method_is_told_which_there_are_and_changes_nothing(
+    sqlite_db: Database, start: Start, method: str, path: str, allowed: str
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db, terms=Terms())
+    before = rows(sqlite_db)
+    path = path.replace("TOKEN", story.link.removeprefix("/u/"))
+    answer = await site.ask(method, path, data={"action": "stop-all"}, headers={"Accept-Language": "de"})
+    assert (answer.status, answer.headers["Allow"], rows(sqlite_db)) == (405, allowed, before)
+    is_for_programs = path.startswith(("/websub/", "/livez"))
+    assert answer.headers["Content-Type"] == f"text/{'plain' if is_for_programs else 'html'}; charset=utf-8"
+    assert ("Das geht hier nicht" in answer.text) is not is_for_programs
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "heading"),
+    [
+        ("application/x-www-form-urlencoded", 413, "Das war zu viel"),
+        ("multipart/form-data", 400, "Wir konnten dieses Formular nicht lesen"),
+    ],
+)
+async def test_a_form_that_is_refused_is_told_in_the_readers_language(
+    sqlite_db: Database, start: Start, kind: str, status: int, heading: str
+) -> None:
+    site = await start(sqlite_db, terms=Terms())
+    headers = {"Accept-Language": "de", "Content-Type": kind}
+    for path in ("/signup", "/link", "/u/unknown", "/n/unknown"):
+        answer = await site.ask("POST", path, data=b"x" * (BODY_LIMIT + 1), headers=headers)
+        assert (answer.status, f"<h1>{heading}</h1>" in answer.text) == (status, True)
+
+
 async def test_no_token_and_no_address_reaches_a_log(
     sqlite_db: Database, start: Start, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
