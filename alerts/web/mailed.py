@@ -78,7 +78,8 @@ class Mailed:
     async def of_topic(self, slug: str, request: Request) -> Response:
         """Shows what was mailed about a topic, the newest first."""
         before = request.query_params.get("before")
-        if before is not None and not _NUMBER.fullmatch(before):
+        is_number = before is None or _NUMBER.fullmatch(before)
+        if not is_number or "\0" in slug:  # which PostgreSQL takes in no text
             raise HTTPException(_NOT_FOUND)
         start = int(before) if before else None
         language = self._language(request)

@@ -333,9 +333,9 @@ async def test_an_archive_is_paged_by_the_last_that_was_shown(db: Database, star
         "/archive/%27%20OR%201=1",
     ],
 )
-async def test_what_is_not_there_is_not_found(sqlite_db: Database, start: Start, path: str) -> None:
-    Archived(sqlite_db)
-    assert (await (await start(sqlite_db))(path)).status == 404
+async def test_what_is_not_there_is_not_found(db: Database, start: Start, path: str) -> None:
+    Archived(db)
+    assert (await (await start(db))(path)).status == 404
 
 
 async def test_a_page_beyond_the_end_is_empty(sqlite_db: Database, start: Start) -> None:
