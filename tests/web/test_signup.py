@@ -566,6 +566,31 @@ async def test_a_hostile_form_changes_nothing(
         assert rows(sqlite_db) == before
 
 
+@pytest.mark.parametrize(
+    "charset",
+    ["undefined", "unicode_escape", "idna", "punycode", "utf-16-le", "utf-7", "utf-8\x00", "no-such"],
+)
+async def test_a_form_in_an_encoding_of_no_browser_is_refused(
+    sqlite_db: Database, sqlite_topics: dict[str, int], charset: str
+) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="address"\r\n\r\n\\ud800@example.org\r\n--x--\r\n'
+    form = b"POST /signup HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=x; "
+    form += f"charset={charset}\r\nContent-Length: {len(part)}\r\n\r\n".encode()
+    async with visiting(sqlite_db) as visitor:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(visitor.url.rpartition(":")[2]))
+        writer.write(form + part)
+        assert b"400" in await reader.readline()
+        writer.close()
+
+
+async def test_a_form_may_say_that_it_is_in_utf_8(sqlite_db: Database, sqlite_topics: dict[str, int]) -> None:
+    part = '--x\r\nContent-Disposition: form-data; name="address"\r\n\r\nänn@example\r\n--x--\r\n'
+    kind = 'multipart/form-data; boundary=x; charset="UTF-8"'
+    async with visiting(sqlite_db) as visitor:
+        answer = await visitor.ask("POST", "/link", data=part.encode(), headers={"Content-Type": kind})
+    assert "änn@example" in answer.text
+
+
 async def test_a_file_in_the_place_of_an_address_is_none(
     sqlite_db: Database, sqlite_topics: dict[str, int]
 ) -> None:
