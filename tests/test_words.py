@@ -282,6 +282,7 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
         lambda pages, language: iter([pages.link_sent(language, "1@1.example")])
     ),
     "web/manage.html": manage,
+    "web/missing.html": lambda site: iter([site.pages.missing(site.language, can_sign_up=True)]),
     "web/over.html": plain("over.html"),
     "web/question.html": signing_up(
         lambda pages, language: iter([pages.question(language, FILLED, "2@2.example")])

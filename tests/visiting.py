@@ -74,9 +74,10 @@ def pages_of(
     keys: Keys = KEYS,
     terms: Terms | None = None,
     language: str = "en",
+    site: SiteView = SITE,
 ) -> FastAPI:
     callbacks = Callbacks(database, lambda: None, lambda: NOW)
-    return create(database, keys, SITE, templates, "0.0", callbacks, language=language, terms=terms)
+    return create(database, keys, site, templates, "0.0", callbacks, language=language, terms=terms)
 
 
 @dataclass(frozen=True)

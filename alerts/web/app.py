@@ -19,7 +19,7 @@ import sqlalchemy.exc
 from fastapi import FastAPI, Request
 from sqlmodel import Session
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match
 
 from alerts import db
@@ -43,6 +43,7 @@ from alerts.web.websub import Callbacks
 
 _READING = ["GET", "HEAD"]
 _OF_PROGRAMS = ("/livez", "/readyz", CALLBACK)  # which are told in a line of text
+_OF_LINKS = ("/u/", "/n/")
 _READY_SECONDS = 5
 _READY_KEPT_SECONDS = 1
 
@@ -63,7 +64,7 @@ def create(
     Raises ConfigError when a template in `templates` or ours is wrong.
     """
     pages = Pages(site, templates, language)
-    routes = _Routes(database, keys, pages)
+    routes = _Routes(database, keys, pages, can_sign_up=terms is not None)
     app = FastAPI(
         title=site.name,
         version=version,
@@ -93,7 +94,9 @@ def create(
     app.add_exception_handler(HTTPException, routes.refused)
     app.add_middleware(
         Guard,
-        headers=headers(pages.style_source, pages.script_source),
+        headers=headers(
+            pages.style_source, pages.script_source, is_secure=site.base_url.startswith("https:")
+        ),
         failed=routes.failed,
         limits_itself=(CALLBACK,),
     )
@@ -101,10 +104,11 @@ def create(
 
 
 class _Routes:
-    def __init__(self, database: Database, keys: Keys, pages: Pages) -> None:
+    def __init__(self, database: Database, keys: Keys, pages: Pages, *, can_sign_up: bool) -> None:
         self._database = database
         self._keys = keys
         self._pages = pages
+        self._can_sign_up = can_sign_up
         self._ready = Kept[None, str](seconds=_READY_KEPT_SECONDS, room=1, at_once=1, weigh=lambda _: 1)
         reader = ReaderPage(database, keys, pages)
         self._in_mails: Mapping[Purpose, Linked] = {Purpose.MANAGE: reader}
@@ -188,7 +192,7 @@ class _Routes:
         if request.url.path.startswith(_OF_PROGRAMS):
             return PlainTextResponse(f"{error.detail}\n", status, headers=headers)
         if status == 404:  # noqa: PLR2004 - Not Found
-            return self._gone(request)
+            return self._nothing(request)
         return HTMLResponse(self._pages.refused(status, languages_of(request)), status, headers=headers)
 
     def failed(self, request: Request, error: Exception) -> Response:
@@ -196,6 +200,15 @@ class _Routes:
         is_database = isinstance(error, sqlalchemy.exc.SQLAlchemyError)
         page = self._pages.fixed("failed.html", languages_of(request))
         return HTMLResponse(page, 503 if is_database else 500, headers={"Retry-After": "60"})
+
+    def _nothing(self, request: Request) -> Response:
+        """Answers who follows a link that was ours, or who typed an address: with a slash at its end, perhaps."""
+        if request.url.path.startswith(_OF_LINKS):
+            return self._gone(request)
+        if place := _without_slash(request):
+            return RedirectResponse(self._pages.root + place, 308)
+        page = self._pages.missing(languages_of(request), can_sign_up=self._can_sign_up)
+        return HTMLResponse(page, 404)
 
     def _gone(self, request: Request) -> Response:
         return HTMLResponse(self._pages.fixed("gone.html", languages_of(request)), 404)
@@ -205,6 +218,22 @@ def _allowed(request: Request) -> str:
     """Gives the methods that any route answers at this path: that which refused knows only its own."""
     routes = [each for each in request.app.routes if each.matches(request.scope)[0] is not Match.NONE]
     return ", ".join(sorted({method for route in routes for method in route.methods}))
+
+
+def _without_slash(request: Request) -> str:
+    """Gives the path, and the query, of the page that is meant by one with a slash; "" for none.
+
+    A link's never reaches this: the redirect would repeat the token in a header.
+    """
+    path, _, rest = request.url.path.rpartition("/")
+    if request.method not in _READING or not path or rest:
+        return ""
+    scope = dict(request.scope) | {"path": path}
+    if all(each.matches(scope)[0] is not Match.FULL for each in request.app.routes):
+        return ""
+    raw: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (raw.removesuffix(b"/") + (b"?" + query if query else b"")).decode("ascii")
 
 
 def _stopped(session: Session, claim: Claim) -> None:

@@ -15,16 +15,18 @@ log = structlog.get_logger()
 BODY_LIMIT = 64 * 1024
 
 
-def headers(style_source: str, script_source: str) -> Mapping[str, str]:
+def headers(style_source: str, script_source: str, *, is_secure: bool) -> Mapping[str, str]:
     """Gives the headers of every answer: pages load and frame nothing, and their address stays with us.
 
-    They run one script, named by its hash, which tells a form the visitor's time zone.
+    They run one script, named by its hash, which tells a form the visitor's time zone. A site that is secure
+    (`is_secure`) is never to be asked without TLS, where its links would be open to read.
     """
     policy = (
         f"default-src 'none'; style-src {style_source}; script-src {script_source}; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
-    return {
+    transport = {"Strict-Transport-Security": "max-age=31536000"} if is_secure else {}
+    return transport | {
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",

@@ -52,6 +52,7 @@ _NAMES = (
     "consent.txt",
     "zone.js",
     "gone.html",
+    "missing.html",
     "refused.html",
     "failed.html",
     "forgotten.html",
@@ -77,7 +78,7 @@ class Pages:
         """`language` is of who says none; raises ConfigError when a template is missing or wrong."""
         self.language = language
         self._site = site
-        self._root = urlsplit(site.base_url).path
+        self.root = urlsplit(site.base_url).path
         self._templates = Templates(folders, "web", _NAMES)
         self._fixed = lru_cache(_FIXED_KEPT)(self._render)
         self._zones = lru_cache(_ZONES_KEPT)(self._list_zones)
@@ -119,6 +120,10 @@ class Pages:
     def fixed(self, name: str, accepted: str) -> str:
         """Gives a page that names no reader, for who we do not know."""
         return self._fixed(name, self._templates.locale(self.known(accepted)))
+
+    def missing(self, accepted: str, *, can_sign_up: bool) -> str:
+        """Says that there is no such page, and which there are."""
+        return self.render("missing.html", self.known(accepted), can_sign_up=can_sign_up)
 
     def refused(self, status: int, accepted: str) -> str:
         """Says why we do not do what a browser asked."""
@@ -217,7 +222,7 @@ class Pages:
             site=self._site,
             contact_url=contact_url(self._site.contact),
             language=_tag(locale),
-            root=self._root,
+            root=self.root,
             direction=locale.text_direction,
             style=Markup(self._style),  # noqa: S704 - the site's own, from a file
             **values,

@@ -80,7 +80,8 @@ class Strangers:
         found = await self._offers()
         given = request.query_params
         filled = signup_form.preselected(given.getlist("topic"), given.get("from", ""), found)
-        return HTMLResponse(self._pages.form(languages_of(request), found, filled))
+        page = self._pages.form(languages_of(request), found, filled)
+        return HTMLResponse(page, headers={"X-Robots-Tag": "all"})
 
     async def sign_up(self, request: Request) -> Response:
         """Has whoever reads mail to an address asked whether it was they; says the same whoever it is."""

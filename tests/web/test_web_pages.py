@@ -4,6 +4,7 @@ import asyncio
 import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
 from alerts.errors import ConfigError
 from alerts.web.guard import BODY_LIMIT
+from alerts.web.server import WebServer
 from alerts.web.signup import Terms
 from build import NOW, a_reader, a_topic, follows
 from visiting import (
     KEYS,
     ONE_CLICK,
+    SITE,
     UNKNOWN_ALERT,
     Start,
     a_story,
@@ -309,7 +312,7 @@ async def test_a_link_that_is_not_ours_is_no_oracle(sqlite_db: Database, start: 
         f"/u/{token[:20]}{'A' if token[20] != 'A' else 'B'}{token[21:]}",
         f"/u/{token}/",
         "/u/",
-        "/",
+        "/n/",
     ]
     answers = [await site.get(path) for path in wrong]
     answers += [await site.post(path, ("action", "stop-all")) for path in wrong]
@@ -463,6 +466,58 @@ async def test_a_form_that_is_refused_is_told_in_the_readers_language(
     for path in ("/signup", "/link", "/u/unknown", "/n/unknown"):
         answer = await site.ask("POST", path, data=b"x" * (BODY_LIMIT + 1), headers=headers)
         assert (answer.status, f"<h1>{heading}</h1>" in answer.text) == (status, True)
+
+
+async def test_who_types_an_address_is_helped_on(sqlite_db: Database, start: Start) -> None:
+    a_story(sqlite_db)
+    site, alone = await start(sqlite_db, terms=Terms()), await start(sqlite_db)
+    for path in ("/sing-up", "/archive/strom", "/archive/storm/more", "//signup//", "/u"):
+        answer = await site.get(path)
+        assert (answer.status, re.findall('href="(/.*?)"', answer.text)) == (404, ["/", "/archive"])
+        assert "There is no such page" in answer.text
+    assert re.findall('href="(/.*?)"', (await alone.get("/")).text) == ["/archive"]
+
+
+async def test_a_slash_too_many_leads_to_the_page_but_says_no_token_again(
+    sqlite_db: Database, start: Start
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db, terms=Terms())
+    for path, place in (
+        ("/signup/?topic=storm", "/signup?topic=storm"),
+        ("/archive/", "/archive"),
+        ("/archive/a%0Db/", "/archive/a%0Db"),
+    ):
+        answer = await site.ask("HEAD", path)
+        assert (answer.status, answer.headers["Location"]) == (308, place)
+    for method, path in (("POST", "/signup/"), ("GET", f"{story.link}/"), ("GET", "//example.org/")):
+        answer = await site.ask(method, path)
+        assert (answer.status, answer.headers.get("Location")) == (404, None)
+
+
+async def test_a_secure_site_is_never_asked_without_tls(sqlite_db: Database) -> None:
+    for base_url, expected in (("https://alerts.example", "max-age=31536000"), ("http://localhost", None)):
+        app = pages_of(sqlite_db, site=replace(SITE, base_url=base_url))
+        server = WebServer(app, "127.0.0.1", 0)
+        await server.start()
+        url = f"http://127.0.0.1:{server.port}/livez"
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
+            assert answer.headers.get("Strict-Transport-Security") == expected
+        await server.stop()
+
+
+async def test_the_sign_up_page_can_be_found_and_what_a_token_opens_cannot(
+    sqlite_db: Database, start: Start
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db, terms=Terms())
+    found = await site.get("/?topic=storm&from=footer")
+    assert "noindex" not in found.headers["X-Robots-Tag"] + found.text
+    assert '<link rel="canonical" href="https://alerts.example/">' in found.text
+    for path in (story.link, f"{story.link}/mail", "/n/unknown", "/link", "/sing-up"):
+        hidden = await site.get(path)
+        assert "noindex" in hidden.headers["X-Robots-Tag"]
+        assert "noindex" in hidden.text
 
 
 async def test_no_token_and_no_address_reaches_a_log(
