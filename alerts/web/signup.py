@@ -47,6 +47,9 @@ _OFFERS_SECONDS = 60.0
 _HOUR_SECONDS = 3600.0
 _SOURCE = "sign-up page"
 _WRONG, _FORBIDDEN, _CONFLICT, _GONE, _TOO_MANY = 400, 403, 409, 410, 429
+# Under the policy of other pages browsers call the origin of our own forms "null" (Fetch, section 3.2). No address
+# of a page with these forms has a token in it.
+_OWN_FORM = {"Referrer-Policy": "same-origin"}
 _REMEMBERED = 10_000  # networks and domains
 
 
@@ -81,7 +84,7 @@ class Strangers:
         given = request.query_params
         filled = signup_form.preselected(given.getlist("topic"), given.get("from", ""), found)
         page = self._pages.form(languages_of(request), found, filled)
-        return HTMLResponse(page, headers={"X-Robots-Tag": "all"})
+        return HTMLResponse(page, headers=_OWN_FORM | {"X-Robots-Tag": "all"})
 
     async def sign_up(self, request: Request) -> Response:
         """Has whoever reads mail to an address asked whether it was they; says the same whoever it is."""
@@ -96,10 +99,10 @@ class Strangers:
         if not filled.choices:
             faults.add(Fault.NO_TOPIC)
         if isinstance(address, Fault) or faults:
-            return HTMLResponse(self._pages.form(language, found, filled, faults), _WRONG)
+            return HTMLResponse(self._pages.form(language, found, filled, faults), _WRONG, headers=_OWN_FORM)
         meant = None if filled.is_meant else suggestion(address.address)
         if meant:
-            return HTMLResponse(self._pages.question(language, filled, meant))
+            return HTMLResponse(self._pages.question(language, filled, meant), headers=_OWN_FORM)
         if not filled.is_trapped:
             wanted = self._wanted(filled, address, language)
             if seconds := await self._full.seconds(request, address, _sign_up, wanted):
@@ -109,7 +112,7 @@ class Strangers:
 
     async def link_form(self, request: Request) -> Response:
         """Shows where to ask for the link to one's own page."""
-        return HTMLResponse(self._pages.link_form(languages_of(request)))
+        return HTMLResponse(self._pages.link_form(languages_of(request)), headers=_OWN_FORM)
 
     async def send_link(self, request: Request) -> Response:
         """Sends a reader the link to their own page; says the same to all."""
@@ -120,7 +123,9 @@ class Strangers:
         filled = signup_form.read(await read_fields(request), ())
         address = check_address(filled.typed, Rules(takes_roles=True, disposable=frozenset()))
         if isinstance(address, Fault):
-            return HTMLResponse(self._pages.link_form(language, filled.typed, address), _WRONG)
+            return HTMLResponse(
+                self._pages.link_form(language, filled.typed, address), _WRONG, headers=_OWN_FORM
+            )
         if not filled.is_trapped:
             known = self._pages.known(language)
             if seconds := await self._full.seconds(request, address, _send_link, address, known):

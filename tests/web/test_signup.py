@@ -46,7 +46,7 @@ from alerts.web.app import create
 from alerts.web.guard import BODY_LIMIT
 from alerts.web.pages import Pages
 from alerts.web.signup import Terms
-from alerts.web.signup_form import Filled
+from alerts.web.signup_form import TRAP, Filled
 from alerts.web.signup_pages import SignUpPages
 from alerts.web.websub import Callbacks
 from build import a_feed, a_reader, a_topic, an_alert, an_entry
@@ -509,12 +509,24 @@ async def test_a_trap_that_only_robots_see_catches_without_a_word(
 ) -> None:
     async with visiting(sqlite_db) as visitor:
         before = rows(sqlite_db)
-        caught = await visitor.sign_up(website="https://buy.example")
-        link = await visitor.ask("POST", "/link", data={"address": ANN, "website": "x"})
+        filled = {"address": ANN, "frequency.storm": "every", TRAP: "https://buy.example"}
+        caught = await visitor.ask("POST", "/signup", data=filled)
+        link = await visitor.ask("POST", "/link", data={"address": ANN, TRAP: "x"})
         assert rows(sqlite_db) == before
         person = await visitor.sign_up()
     assert caught.text == person.text
     assert link.status == 200
+
+
+async def test_browsers_say_where_our_own_forms_come_from(
+    sqlite_db: Database, sqlite_topics: dict[str, int]
+) -> None:
+    async with visiting(sqlite_db) as visitor:
+        pages = [await visitor.get(path) for path in ("/", "/signup", "/link")]
+        pages += [await visitor.sign_up("not an address"), await visitor.sign_up("ann@gmial.com")]
+        pages += [await visitor.ask("POST", "/link", data={"address": "x"})]
+        assert {page.headers["Referrer-Policy"] for page in pages} == {"same-origin"}
+        assert (await visitor.get("/n/unknown")).headers["Referrer-Policy"] == "no-referrer"
 
 
 @pytest.mark.parametrize(
@@ -527,7 +539,8 @@ async def test_a_trap_that_only_robots_see_catches_without_a_word(
         ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, 200),
         ({"Sec-Fetch-Site": "same-site"}, 200),
         ({"Origin": SITE.base_url}, 200),
-        ({"Origin": "null"}, 200),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://elsewhere.example", "Host": "elsewhere.example"}, 403),
         ({}, 200),
     ],
 )

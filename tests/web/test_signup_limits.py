@@ -311,6 +311,20 @@ def test_whatever_a_browser_says_is_judged(headers: dict[str, str]) -> None:
     assert is_from_elsewhere(headers, "https://alerts.example") in {True, False}
 
 
+@pytest.mark.parametrize(
+    ("base_url", "origin"),
+    [
+        ("https://alerts.example:443/news", "https://alerts.example"),
+        ("HTTPS://Alerts.Example", "https://alerts.example"),
+        ("http://localhost:8025", "http://localhost:8025"),
+        ("http://[::1]:8025", "http://[::1]:8025"),
+    ],
+)
+def test_our_own_origin_is_written_as_browsers_write_it(base_url: str, origin: str) -> None:
+    assert not is_from_elsewhere({"origin": origin}, base_url)
+    assert is_from_elsewhere({"origin": f"{origin}0"}, base_url)
+
+
 @given(
     st.text(max_size=80)
     | st.lists(st.sampled_from(["de", "en;q=0.5", "*", ";q=", "q=1.1.1", "x_y_z"])).map(",".join)
