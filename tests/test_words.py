@@ -69,6 +69,7 @@ FOLLOWED = ShownTopic(
     "every",
     is_active=True,
     is_key_events_only=False,
+    changed_at=None,
     brought_the_mail=True,
 )
 READER = ReaderView(

@@ -147,7 +147,7 @@ def fields_of(page: str, label: str, **filled: str) -> Fields:
 
 def choosing(page: str, **frequencies: str) -> Fields:
     """Gives what the form of topics sends with these chosen, as a browser does."""
-    fields = dict(next(fields for _, fields in forms(page) if "storm" in str(fields) and len(fields) > 2))
+    fields = dict(next(fields for _, fields in forms(page) if "storm" in str(fields) and len(fields) > 4))
     for topic, frequency in frequencies.items():
         name = f"frequency.{topic}"
         shown = fields[name].partition(":")[0]

@@ -6,7 +6,7 @@ database otherwise.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TypeAlias
 
 from alerts.audience.farewells import Reason
@@ -38,9 +38,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """What was changed of all topics. What was left as the page showed it is not asked for: the page may be old."""
+    """What was changed of all topics. What was left as the page showed it is not asked for: the page may be old.
+
+    `seen` is the last change that it showed; None where the form does not say.
+    """
 
     wanted: tuple[Wanted, ...]
+    seen: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,7 @@ def _save(values: Mapping[str, str], _given: _Given) -> Choice:
                 return Unclear()
             if new != shown:
                 wanted.append(Wanted(name.removeprefix(_OF_TOPIC), Frequency(new) if new else None))
-    return Save(tuple(wanted))
+    return Save(tuple(wanted), _time(values.get("seen", "")))
 
 
 def _place(values: Mapping[str, str], _given: _Given) -> Choice:
@@ -239,6 +243,13 @@ def _date(text: str) -> date | None:
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
+        return None
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 

@@ -244,6 +244,26 @@ async def test_stopping_everything_can_be_undone(db: Database, start: Start) -> 
     assert following(db, story.reader) == ALL
 
 
+async def test_a_form_sent_again_brings_nothing_back_that_was_stopped_since(
+    db: Database, start: Start
+) -> None:
+    story = a_story(db)
+    site = await start(db)
+    page = await site.get(story.link)
+    chosen = choosing(page.text, storm="daily", weather="weekly")
+    stopped = await site.post(story.link, ("action", "stop-all"))
+    undo = fields_of(stopped.text, "Undo")
+    await site.post(story.link, *undo)
+    await site.post(story.link, *fields_of(page.text, "Stop Storm on the coast"))
+    left = {"trains": "flash", "sport": "every", "arts": "flash"}
+    assert following(db, story.reader) == left, "to stop is never too late"
+    again = await site.post(story.link, *undo)
+    assert (again.status, following(db, story.reader)) == (200, left)
+    assert "That page was older than your last change" in said(again.text)
+    await site.post(story.link, *chosen)
+    assert following(db, story.reader) == left | {"weather": "weekly"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [
