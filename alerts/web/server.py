@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from alerts.errors import Unavailable
 from alerts.web.connections import Connection, Limits, Line
+from alerts.web.forwarded import Forwarded
 
 _DRAIN_SECONDS = 5
 _BACKLOG = 128  # as many are taken on at once before a limit is looked at
@@ -48,7 +49,7 @@ class WebServer:
         self.port = listener.getsockname()[1]
         server = _Server(
             uvicorn.Config(
-                self._app,
+                Forwarded(self._app, self._proxies),
                 http=cast("type[asyncio.Protocol]", partial(Connection, line=Line(self._limits))),
                 backlog=_BACKLOG,
                 ws="none",
@@ -57,8 +58,7 @@ class WebServer:
                 access_log=False,
                 log_config=None,
                 log_level="warning",
-                proxy_headers=bool(self._proxies),
-                forwarded_allow_ips=self._proxies,
+                proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
             )

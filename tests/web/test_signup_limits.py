@@ -9,6 +9,7 @@ from itertools import groupby
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, SQLModel, col, select
@@ -334,3 +335,19 @@ def test_whatever_languages_a_browser_says_the_page_is_in_one_that_we_speak(acce
 
 
 PAGES = SignUpPages(Pages(SITE, [], "de"))
+
+
+@pytest.mark.parametrize(
+    ("proxies", "is_said"), [((), True), (("10.0.0.0/8",), True), (("127.0.0.1",), False)]
+)
+async def test_a_proxy_that_is_not_named_is_noticed_once(
+    sqlite_db: Database, proxies: tuple[str, ...], is_said: bool
+) -> None:
+    with structlog.testing.capture_logs() as events:
+        async with visiting(sqlite_db, proxies=proxies) as visitor:
+            for number in range(45):
+                await visitor.get("/livez", **{"X-Forwarded-For": f"203.0.113.{number}"})
+                await visitor.get("/livez")
+    said = [event for event in events if event["event"] == "forwarded_for_not_heard"]
+    assert [event["requests"] for event in said] == [20] * is_said
+    assert "203.0.113" not in str(said)
