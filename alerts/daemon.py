@@ -72,6 +72,7 @@ _LAST_POLLS_SECONDS = 2  # at a stop: whoever runs us may kill what takes ten
 def run(config: Config, roles: Collection[Role] = ALL) -> None:
     """Runs the daemon until SIGTERM or SIGINT; a second signal ends it at once."""
     logs.configure(is_json=not sys.stderr.isatty())
+    loops.allow_all_descriptors()
     loops.run(_run_until_signal(config, roles))
 
 

@@ -53,7 +53,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
-    """One engine; `begin` and `read` are its transactions, `run` the same from asyncio."""
+    """The engine; `begin` is its transaction, `run` the same from asyncio, and `read` one that takes nobody's place."""
 
     def __init__(self, url: str, *, threads: int = 4) -> None:
         self.url = make_url(url)
@@ -65,6 +65,8 @@ class Database:
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url, threads)
         # SQLite has one writer at a time anyway: a single thread queues instead of spinning on the lock.
         self._threads = ThreadPoolExecutor(1 if self.is_sqlite else threads, thread_name_prefix="db")
+        self._readers = _sqlite_readers(self.url) if self.is_sqlite and self.url.database else self.engine
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="db-read")
         self._listeners: list[Callable[[], object]] = []
 
     @contextmanager
@@ -93,12 +95,30 @@ class Database:
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, transaction)
 
+    async def read(
+        self, function: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs `function(session, ...)`, which only reads, in a thread apart from that of all other work.
+
+        On SQLite it sees the last commit, and neither waits for a writer nor keeps one waiting.
+        """
+
+        def transaction() -> T:
+            with Session(self._readers) as session, session.begin():
+                if self.is_sqlite:
+                    _refuse_moved(session.connection())
+                return function(session, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reading, transaction)
+
     def on_wake(self, listener: Callable[[], object]) -> None:
         """Calls `listener`, from any thread, after each commit in this process that announced work."""
         self._listeners.append(listener)
 
     def close(self) -> None:
+        self._reading.shutdown(wait=True)
         self._threads.shutdown(wait=True)
+        self._readers.dispose()
         self.engine.dispose()
 
 
@@ -390,6 +410,25 @@ def _keep_out_of_statistics(connection: Connection) -> None:
 
 
 def _sqlite_engine(url: URL) -> Engine:
+    journal = "WAL" if _sqlite.sqlite_version_info >= _WAL_IS_SAFE_FROM else "TRUNCATE"
+    if journal != "WAL":
+        log.warning("sqlite_is_old", version=_sqlite.sqlite_version, journal_mode=journal)
+    return _sqlite_connections(
+        url,
+        "BEGIN IMMEDIATE",
+        f"journal_mode={journal}",
+        # FULL for all: it costs one fsync per commit, and our commits carry hundreds of readers each.
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",  # of who is erased, no byte stays where it was
+    )
+
+
+def _sqlite_readers(url: URL) -> Engine:
+    return _sqlite_connections(url, "BEGIN", "query_only=ON")
+
+
+def _sqlite_connections(url: URL, begin: str, *pragmas: str) -> Engine:
     module: ModuleType = _sqlite
     engine = sa.create_engine(
         url.set(drivername="sqlite+pysqlite"),
@@ -397,24 +436,18 @@ def _sqlite_engine(url: URL) -> Engine:
         hide_parameters=True,  # or SQLAlchemy prints addresses in errors
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
     )
-    journal = "WAL" if _sqlite.sqlite_version_info >= _WAL_IS_SAFE_FROM else "TRUNCATE"
-    if journal != "WAL":
-        log.warning("sqlite_is_old", version=_sqlite.sqlite_version, journal_mode=journal)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # the driver's own BEGIN is deferred: read-then-write would clash
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA journal_mode={journal}")
-        # FULL for all: it costs one fsync per commit, and our commits carry hundreds of readers each.
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA secure_delete=ON")  # of who is erased, no byte stays where it was
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(begin)
 
     return engine
 

@@ -69,6 +69,7 @@ FOLLOWED = ShownTopic(
     "every",
     is_active=True,
     is_key_events_only=False,
+    changed_at=None,
     brought_the_mail=True,
 )
 READER = ReaderView(
@@ -282,9 +283,13 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
         lambda pages, language: iter([pages.link_sent(language, "1@1.example")])
     ),
     "web/manage.html": manage,
+    "web/missing.html": lambda site: iter([site.pages.missing(site.language, can_sign_up=True)]),
     "web/over.html": plain("over.html"),
     "web/question.html": signing_up(
         lambda pages, language: iter([pages.question(language, FILLED, "2@2.example")])
+    ),
+    "web/refused.html": lambda site: (
+        site.pages.refused(each, site.language) for each in (400, 405, 413, 503)
     ),
     "web/sent.html": signing_up(lambda pages, language: iter([pages.sent(language, "1@1.example")])),
     "web/signup.html": signing_up(sign_up),

@@ -69,10 +69,15 @@ class Site:
 
 
 def pages_of(
-    database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS, terms: Terms | None = None
+    database: Database,
+    templates: Sequence[Path] = (),
+    keys: Keys = KEYS,
+    terms: Terms | None = None,
+    language: str = "en",
+    site: SiteView = SITE,
 ) -> FastAPI:
     callbacks = Callbacks(database, lambda: None, lambda: NOW)
-    return create(database, keys, SITE, templates, "0.0", callbacks, terms=terms)
+    return create(database, keys, site, templates, "0.0", callbacks, language=language, terms=terms)
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def fields_of(page: str, label: str, **filled: str) -> Fields:
 
 def choosing(page: str, **frequencies: str) -> Fields:
     """Gives what the form of topics sends with these chosen, as a browser does."""
-    fields = dict(next(fields for _, fields in forms(page) if "storm" in str(fields) and len(fields) > 2))
+    fields = dict(next(fields for _, fields in forms(page) if "storm" in str(fields) and len(fields) > 4))
     for topic, frequency in frequencies.items():
         name = f"frequency.{topic}"
         shown = fields[name].partition(":")[0]

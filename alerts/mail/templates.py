@@ -1,12 +1,13 @@
 """The templates that mails are made of, in each language: a site's own folder first, then ours."""
 
 import gettext
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from types import CodeType
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -16,7 +17,9 @@ from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from jinja2 import (
+    BaseLoader,
     ChoiceLoader,
+    Environment,
     FileSystemLoader,
     PrefixLoader,
     StrictUndefined,
@@ -32,6 +35,7 @@ from alerts.mail.words import wrap
 _PACKAGE: Final = Path(__file__).parents[1]
 _SOURCE_LANGUAGE: Final = Locale("en")
 _REMEMBERED: Final = 512
+_LOCALES: Final = 64  # that templates are held for at a time: a visitor's browser may name any, in any order
 
 
 def builtin_templates() -> Path:
@@ -41,20 +45,28 @@ def builtin_templates() -> Path:
 
 
 class Templates:
-    """The named templates of one kind of mail, for every language; a new one is loaded when first asked for."""
+    """The named templates of one kind of mail, for every language: compiled once, and bound to a locale when asked for."""
 
     def __init__(self, folders: Sequence[Path], kind: str, names: Sequence[str]) -> None:
-        """Raises ConfigError when a template is missing or cannot be parsed."""
+        """Raises ConfigError when a template or a catalog is missing or cannot be parsed."""
         self._kind = kind
         self._names = names
         self._catalogs = [folder / "locale" for folder in folders] + [_PACKAGE / "locale"]
         builtin = FileSystemLoader(builtin_templates())
-        self._loader = ChoiceLoader(
-            [*(FileSystemLoader(folder) for folder in folders), builtin, PrefixLoader({"builtin": builtin})]
+        self._loader = _CompiledOnce(
+            ChoiceLoader(
+                [
+                    *(FileSystemLoader(folder) for folder in folders),
+                    builtin,
+                    PrefixLoader({"builtin": builtin}),
+                ]
+            )
         )
-        self._loaded: dict[Locale, Mapping[str, Template]] = {}
         self._locale_of = lru_cache(_REMEMBERED)(self._find_locale)  # a visitor's browser may name any
-        self.of(_SOURCE_LANGUAGE)
+        self._loaded = lru_cache(_LOCALES)(self._load)
+        self._catalogs_of = lru_cache(_REMEMBERED)(_chained)
+        for language in self._languages():
+            self.of(self.locale(language))
 
     def locale(self, language: str) -> Locale:
         """Gives the locale of a language such as `de` or `pt-BR` that we have words in, else English.
@@ -73,39 +85,70 @@ class Templates:
 
     def of(self, locale: Locale) -> Mapping[str, Template]:
         """Gives the templates by name; two threads that ask at once may both load, with the same result."""
-        if locale not in self._loaded:
-            self._loaded[locale] = self._load(locale)
-        return self._loaded[locale]
+        return self._loaded(locale)
+
+    def _languages(self) -> Sequence[str]:
+        """Gives the languages that there are words in, ours first."""
+        found = (path.name for folder in self._catalogs for path in folder.glob("*") if path.is_dir())
+        return [str(_SOURCE_LANGUAGE), *sorted({*found} - {str(_SOURCE_LANGUAGE)})]
 
     def _load(self, locale: Locale) -> Mapping[str, Template]:
-        environment = _environment(self._loader, locale, self._translations(locale))
+        environment = _environment(self._loader, locale, self._catalogs_of(self._paths(locale)))
         try:
             return {name: environment.get_template(f"{self._kind}/{name}") for name in self._names}
         except TemplateError as error:
             place = f"{getattr(error, 'filename', None) or self._kind}, line {getattr(error, 'lineno', '?')}"
             raise ConfigError(f"A mail template cannot be read: {place}: {error}") from error
 
-    def _translations(self, locale: Locale) -> gettext.NullTranslations:
-        found = gettext.NullTranslations()
-        for path in reversed(self._paths(locale)):
-            catalog = _compiled(path)
-            catalog.add_fallback(found)
-            found = catalog
-        return found
-
-    def _paths(self, locale: Locale) -> list[Path]:
+    def _paths(self, locale: Locale) -> tuple[Path, ...]:
         """Gives the catalogs for `locale`, the first to be asked first: a region's, then a site's own."""
         paths = [
             folder / language / "LC_MESSAGES" / "alerts.po"
             for language in dict.fromkeys((str(locale), locale.language))
             for folder in self._catalogs
         ]
-        return [path for path in paths if path.is_file()]
+        return tuple(path for path in paths if path.is_file())
+
+
+class _CompiledOnce(BaseLoader):
+    """Compiles each template when it is first asked for; to bind it to one more locale then costs next to nothing."""
+
+    def __init__(self, sources: ChoiceLoader) -> None:
+        self._sources = sources
+        self._compiler = _plain_environment(sources)
+        self._compiler.filters |= dict.fromkeys(_filters(_SOURCE_LANGUAGE), _of_no_language)
+        self._codes: dict[str, CodeType] = {}
+
+    def load(
+        self,
+        environment: Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002 - as Jinja calls it
+    ) -> Template:
+        code = self._codes.get(name)
+        if code is None:
+            source, filename, _ = self._sources.get_source(self._compiler, name)
+            code = self._codes[name] = self._compiler.compile(source, name, filename)
+        return environment.template_class.from_code(environment, code, globals or {})
+
+
+def _of_no_language(*_: object) -> str:
+    """Stands for a filter while a template is compiled: what a filter makes of a constant is not compiled in."""
+    raise TemplateError
 
 
 def _environment(
-    loader: ChoiceLoader, locale: Locale, translations: gettext.NullTranslations
+    loader: BaseLoader, locale: Locale, translations: gettext.NullTranslations
 ) -> ImmutableSandboxedEnvironment:
+    environment = _plain_environment(loader)
+    environment.install_gettext_callables(  # type: ignore[attr-defined]  # put there by the extension
+        translations.gettext, translations.ngettext, newstyle=True
+    )
+    environment.filters |= _filters(locale)
+    return environment
+
+
+def _plain_environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         loader=loader,
         autoescape=select_autoescape(
@@ -118,10 +161,7 @@ def _environment(
         extensions=["jinja2.ext.i18n"],
     )
     environment.policies["ext.i18n.trimmed"] = True
-    environment.install_gettext_callables(  # type: ignore[attr-defined]  # put there by the extension
-        translations.gettext, translations.ngettext, newstyle=True
-    )
-    environment.filters |= _filters(locale)
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]  # put there by the extension
     return environment
 
 
@@ -170,7 +210,18 @@ def _place(zone: str, locale: Locale) -> str:
     return str(get_timezone_location(zone, locale=locale, return_city=True))
 
 
-def _compiled(path: Path) -> gettext.GNUTranslations:
+def _chained(paths: Sequence[Path]) -> gettext.NullTranslations:
+    """Gives the translations in these catalogs, the first before the others."""
+    found = gettext.NullTranslations()
+    for path in reversed(paths):
+        catalog = gettext.GNUTranslations(BytesIO(_compiled(path, path.stat().st_mtime_ns)))
+        catalog.add_fallback(found)
+        found = catalog
+    return found
+
+
+@lru_cache(_REMEMBERED)
+def _compiled(path: Path, _changed: int) -> bytes:
     """Reads a catalog as translators edit it; compiled in memory, so that no binary is kept."""
     compiled = BytesIO()
     try:
@@ -178,5 +229,4 @@ def _compiled(path: Path) -> gettext.GNUTranslations:
             write_mo(compiled, read_po(source))
     except (ValueError, OSError) as error:
         raise ConfigError(f"The translations in {path} cannot be read: {error}") from error
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    return compiled.getvalue()

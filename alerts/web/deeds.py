@@ -60,6 +60,7 @@ class Deed(StrEnum):
     LINK_SENT = "link-sent"
     THANKED = "thanked"
     UNCHANGED = "unchanged"  # it was so already
+    OUTDATED = "outdated"  # it was changed since
     # Nothing is done yet, or nothing is left to show:
     ASKED = "asked"
     ERASED = "erased"
@@ -179,7 +180,10 @@ def _stop_all(session: Session, view: ReaderView, now: datetime) -> Done:
 
 
 def _save(session: Session, view: ReaderView, choice: Save, now: datetime) -> Done:
-    """Does what differs from how things stand; what is no topic that the reader has or may have is passed over."""
+    """Does what differs from how things stand; what is no topic that the reader has or may have is passed over.
+
+    A browser sends a form again when it opens its tabs again: what was changed since brings nothing back.
+    """
     known = {topic.slug: topic for topic in (*view.following, *view.more)}
     wanted = [(known[each.topic], each.frequency) for each in choice.wanted if each.topic in known]
     if any(frequency is None for _, frequency in wanted):
@@ -191,6 +195,11 @@ def _save(session: Session, view: ReaderView, choice: Save, now: datetime) -> Do
     ]
     if not changed:
         return Done(Deed.UNCHANGED)
+    changed = [
+        (topic, frequency) for topic, frequency in changed if not _is_outdated(topic, frequency, choice)
+    ]
+    if not changed:
+        return Done(Deed.OUTDATED)
     for topic, frequency in changed:
         if frequency:
             subscribers.follow(session, view.id, topic.slug, Frequency(frequency), by=_BY, now=now)
@@ -199,6 +208,13 @@ def _save(session: Session, view: ReaderView, choice: Save, now: datetime) -> Do
     left = tuple(("topic", topic.slug) for topic, frequency in changed if not frequency)
     undo = save_fields((topic.slug, frequency, topic.frequency) for topic, frequency in changed)
     return Done(Deed.SAVED, _by_frequency(changed), undo, left or None)
+
+
+def _is_outdated(topic: ShownTopic, frequency: str, choice: Save) -> bool:
+    """Whether a topic was changed behind the page's back; to stop it is never too late."""
+    if not frequency or choice.seen is None or topic.changed_at is None:
+        return False
+    return topic.changed_at > choice.seen
 
 
 def _by_frequency(changed: Sequence[tuple[ShownTopic, str]]) -> tuple[Now, ...]:

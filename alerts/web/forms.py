@@ -6,7 +6,7 @@ database otherwise.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TypeAlias
 
 from alerts.audience.farewells import Reason
@@ -38,9 +38,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """What was changed of all topics. What was left as the page showed it is not asked for: the page may be old."""
+    """What was changed of all topics. What was left as the page showed it is not asked for: the page may be old.
+
+    `seen` is the last change that it showed; None where the form does not say.
+    """
 
     wanted: tuple[Wanted, ...]
+    seen: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +162,24 @@ _BUTTONS: Mapping[str, Choice] = {
 def read_choice(fields: Iterable[tuple[str, str]]) -> Choice:
     """Gives what the form's fields ask for; fields that do not matter are passed over."""
     given = [*fields]
-    values = dict(given)
-    # Names and values count as they stand in RFC 8058, section 3.1; some senders vary the case of the value.
-    if values.get("List-Unsubscribe", "").lower() == "one-click":
+    if any(_is_one_click(name, value) for name, value in given):
         return OneClick()
+    values = dict(given)
     action = values.get("action", "")
     if action in _FORMS:
         return _FORMS[action](values, given)
     return _BUTTONS.get(action, Unclear())
+
+
+def read_bare(body: bytes) -> Fields:
+    """Gives the fields of a body that nothing declares a form: those of one click, whose text is fixed, or none."""
+    name, _, value = body.decode("latin-1").partition("=")
+    return ((name, value),) if _is_one_click(name, value) else ()
+
+
+def _is_one_click(name: str, value: str) -> bool:
+    """Takes RFC 8058's pair (section 3.1) as programs really send it: in any case, and with a line's end."""
+    return name.strip().lower() == "list-unsubscribe" and value.strip().lower() == "one-click"
 
 
 def save_fields(changes: Iterable[tuple[str, str, str]]) -> Fields:
@@ -186,7 +200,7 @@ def _save(values: Mapping[str, str], _given: _Given) -> Choice:
                 return Unclear()
             if new != shown:
                 wanted.append(Wanted(name.removeprefix(_OF_TOPIC), Frequency(new) if new else None))
-    return Save(tuple(wanted))
+    return Save(tuple(wanted), _time(values.get("seen", "")))
 
 
 def _place(values: Mapping[str, str], _given: _Given) -> Choice:
@@ -229,6 +243,13 @@ def _date(text: str) -> date | None:
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
+        return None
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 

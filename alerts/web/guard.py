@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,16 +15,18 @@ log = structlog.get_logger()
 BODY_LIMIT = 64 * 1024
 
 
-def headers(style_source: str, script_source: str) -> Mapping[str, str]:
+def headers(style_source: str, script_source: str, *, is_secure: bool) -> Mapping[str, str]:
     """Gives the headers of every answer: pages load and frame nothing, and their address stays with us.
 
-    They run one script, named by its hash, which tells a form the visitor's time zone.
+    They run one script, named by its hash, which tells a form the visitor's time zone. A site that is secure
+    (`is_secure`) is never to be asked without TLS, where its links would be open to read.
     """
     policy = (
         f"default-src 'none'; style-src {style_source}; script-src {script_source}; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
-    return {
+    transport = {"Strict-Transport-Security": "max-age=31536000"} if is_secure else {}
+    return transport | {
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
@@ -49,7 +51,7 @@ class Guard:
         app: ASGIApp,
         *,
         headers: Mapping[str, str],
-        failed: Callable[[Exception], Response],
+        failed: Callable[[Request, Exception], Response],
         limits_itself: tuple[str, ...] = (),
     ) -> None:
         self._app = app
@@ -77,7 +79,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - beyond us it would be logged with what it says
             _report(error)
             # Our answers are sent whole: whatever failed, failed before the first byte of one.
-            await self._failed(error)(scope, receive, send_with_headers)
+            await self._failed(Request(scope), error)(scope, receive, send_with_headers)
 
 
 def _limited(receive: Receive) -> Receive:

@@ -3,10 +3,17 @@
 import re
 from typing import Final
 
+from starlette.requests import Request
+
 _RANGE: Final = re.compile(
     r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?"
 )
 _RANGES_LIMIT: Final = 20
+
+
+def languages_of(request: Request) -> str:
+    """Gives what a browser says of the languages that its reader knows."""
+    return request.headers.get("Accept-Language", "")
 
 
 def accepted_languages(header: str) -> list[str]:

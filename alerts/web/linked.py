@@ -21,12 +21,12 @@ _WRONG = 400
 
 
 class Linked(Protocol):
-    """What a link opens."""
+    """What a link opens; `accepted` says which languages its reader knows, where we do not know the reader."""
 
-    async def show(self, claim: Claim) -> Response:
+    async def show(self, claim: Claim, accepted: str) -> Response:
         """Shows it, and changes nothing."""
 
-    async def change(self, claim: Claim, fields: Fields) -> Response:
+    async def change(self, claim: Claim, fields: Fields, accepted: str) -> Response:
         """Does what a form asks, and answers when it is committed."""
 
 
@@ -38,17 +38,17 @@ class ReaderPage:
         self._keys = keys
         self._pages = pages
 
-    async def show(self, claim: Claim) -> Response:
+    async def show(self, claim: Claim, accepted: str) -> Response:
         """Shows what a reader follows, and all that they can do."""
         view, now = await self._database.run(_looked, self._keys, claim)
-        return HTMLResponse(self._pages.manage(view, now)) if view else self._nobody(claim)
+        return HTMLResponse(self._pages.manage(view, now)) if view else self._nobody(claim, accepted)
 
-    async def change(self, claim: Claim, fields: Fields) -> Response:
+    async def change(self, claim: Claim, fields: Fields, accepted: str) -> Response:
         """Does what a button asks."""
         choice = read_choice(fields)
         outcome, now = await self._database.run(_acted, self._keys, claim, choice)
         if outcome is None:
-            return self._nobody(claim)
+            return self._nobody(claim, accepted)
         done, before = outcome.done, outcome.before
         if outcome.after is None:
             return HTMLResponse(self._pages.erased(before.language, is_news=True))
@@ -65,10 +65,11 @@ class ReaderPage:
         status = _WRONG if done.deed.is_refusal else 200
         return HTMLResponse(self._pages.manage(outcome.after, now, done), status)
 
-    def _nobody(self, claim: Claim) -> Response:
+    def _nobody(self, claim: Claim, accepted: str) -> Response:
         """Answers a link that is ours and opens nothing: only the one in mails works for good."""
-        text = self._pages.erased() if claim.purpose is Purpose.MANAGE else self._pages.over
-        return HTMLResponse(text, _GONE)
+        if claim.purpose is Purpose.MANAGE:
+            return HTMLResponse(self._pages.erased(self._pages.known(accepted)), _GONE)
+        return HTMLResponse(self._pages.fixed("over.html", accepted), _GONE)
 
 
 class AddressPage:
@@ -79,24 +80,24 @@ class AddressPage:
         self._keys = keys
         self._pages = pages
 
-    async def show(self, claim: Claim) -> Response:
+    async def show(self, claim: Claim, accepted: str) -> Response:
         """Shows what this end is asked, or what became of it."""
-        return self._answer(await self._database.run(_end, self._keys, claim))
+        return self._answer(await self._database.run(_end, self._keys, claim), accepted)
 
-    async def change(self, claim: Claim, fields: Fields) -> Response:
+    async def change(self, claim: Claim, fields: Fields, accepted: str) -> Response:
         """Takes this end's yes or no."""
         values = dict(fields)
         match values.get("action"):
             case "confirm":
                 stamp = values.get("stamp", "")
-                return self._answer(await self._database.run(_confirmed, self._keys, claim, stamp))
+                return self._answer(await self._database.run(_confirmed, self._keys, claim, stamp), accepted)
             case "refuse":
-                return self._answer(await self._database.run(_refused, self._keys, claim))
-        return await self.show(claim)
+                return self._answer(await self._database.run(_refused, self._keys, claim), accepted)
+        return await self.show(claim, accepted)
 
-    def _answer(self, view: EndView | None) -> Response:
+    def _answer(self, view: EndView | None, accepted: str) -> Response:
         if view is None:
-            return HTMLResponse(self._pages.over, _GONE)
+            return HTMLResponse(self._pages.fixed("over.html", accepted), _GONE)
         is_wrong = view.standing in (Standing.IN_USE, Standing.ANOTHER)
         return HTMLResponse(self._pages.address(view), 409 if is_wrong else 200)
 

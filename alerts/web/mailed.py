@@ -1,5 +1,6 @@
 """What was mailed, as pages: a reader's own mail in their browser, and the archive of each topic for everybody."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 
@@ -13,6 +14,8 @@ from alerts.db import Database
 from alerts.dispatch import archive
 from alerts.mail.compose import html_part
 from alerts.mail.views import Archive
+from alerts.web.kept import Kept
+from alerts.web.languages import languages_of
 from alerts.web.pages import Pages
 
 _READING = ["GET", "HEAD"]
@@ -26,6 +29,9 @@ _AS_SENT = {
     )
 }
 _PUBLIC = {"Cache-Control": "public, max-age=60", "Vary": "Accept-Language"}
+_KEPT_SECONDS = 60
+_KEPT_ROOM = 10_000_000  # characters of pages
+_MADE_AT_ONCE = 8
 _INDEXED = {"X-Robots-Tag": "all"}
 
 
@@ -38,6 +44,10 @@ class Mailed:
         self._pages = pages
         self._headers: Mapping[str, str] = _PUBLIC | (_INDEXED if kind is Archive.INDEXED else {})
         self._has_archive = kind is not Archive.OFF
+        # By topic ("" for the list of topics), where it begins, and language; None for no such topic.
+        self._archive = Kept[tuple[str, int | None, str], str | None](
+            seconds=_KEPT_SECONDS, room=_KEPT_ROOM, at_once=_MADE_AT_ONCE, weigh=lambda page: len(page or " ")
+        )
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes."""
@@ -46,30 +56,44 @@ class Mailed:
             app.add_api_route("/archive", self.archive, methods=_READING)
             app.add_api_route("/archive/{slug}", self.of_topic, methods=_READING)
 
-    async def as_sent(self, token: str) -> Response:
+    async def as_sent(self, token: str, request: Request) -> Response:
         """Shows the mail that the link stands in, as it was sent."""
         claim = tokens.read(self._keys, token)
         is_in_a_mail = claim is not None and claim.purpose is Purpose.MANAGE
-        sent = await self._database.run(archive.as_sent, claim) if claim and is_in_a_mail else None
+        sent = await self._database.read(archive.as_sent, claim) if claim and is_in_a_mail else None
         if sent is None:
-            return HTMLResponse(self._pages.forgotten, _NOT_FOUND)
+            return HTMLResponse(self._pages.fixed("forgotten.html", languages_of(request)), _NOT_FOUND)
         return HTMLResponse(html_part(sent, token), headers=_AS_SENT)
 
     async def archive(self, request: Request) -> Response:
         """Shows of which topics there is an archive."""
-        topics = await self._database.run(archive.topics)
-        return HTMLResponse(self._pages.archive(topics, _languages(request)), headers=self._headers)
+        language = self._language(request)
+
+        async def make() -> str:
+            topics = await self._database.read(archive.topics)
+            return self._pages.archive(topics, language)
+
+        return self._answer(await self._archive.get(("", None, language), make))
 
     async def of_topic(self, slug: str, request: Request) -> Response:
         """Shows what was mailed about a topic, the newest first."""
         before = request.query_params.get("before")
-        if before is not None and not _NUMBER.fullmatch(before):
+        is_number = before is None or _NUMBER.fullmatch(before)
+        if not is_number or "\0" in slug:  # which PostgreSQL takes in no text
             raise HTTPException(_NOT_FOUND)
-        page = await self._database.run(archive.page, slug, int(before) if before else None)
+        start = int(before) if before else None
+        language = self._language(request)
+
+        async def make() -> str | None:
+            page = await self._database.read(archive.page, slug, start)
+            return await asyncio.to_thread(self._pages.archive_of, page, language) if page else None
+
+        return self._answer(await self._archive.get((slug, start, language), make))
+
+    def _answer(self, page: str | None) -> Response:
         if page is None:
             raise HTTPException(_NOT_FOUND)
-        return HTMLResponse(self._pages.archive_of(page, _languages(request)), headers=self._headers)
+        return HTMLResponse(page, headers=self._headers)
 
-
-def _languages(request: Request) -> str:
-    return request.headers.get("Accept-Language", "")
+    def _language(self, request: Request) -> str:
+        return self._pages.known(languages_of(request))

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +52,8 @@ _NAMES = (
     "consent.txt",
     "zone.js",
     "gone.html",
+    "missing.html",
+    "refused.html",
     "failed.html",
     "forgotten.html",
     "archive.html",
@@ -61,6 +64,10 @@ _WEEK = 7  # days
 # Of an entry in the archive: characters that are read, and bytes, as in a mail, that are shown.
 _STORY_INPUT = 20_000
 _STORY_LIMIT = 8_000
+# Those that name no reader.
+_FIXED = ("gone.html", "failed.html", "over.html", "forgotten.html", "expired.html", "suppressed.html")
+_FIXED_KEPT = 64  # pages, each in a language
+_ZONES_KEPT = 16  # locales
 _KEPT_STORIES = 8_000_000
 
 
@@ -71,19 +78,18 @@ class Pages:
         """`language` is of who says none; raises ConfigError when a template is missing or wrong."""
         self.language = language
         self._site = site
-        self._root = urlsplit(site.base_url).path
+        self.root = urlsplit(site.base_url).path
         self._templates = Templates(folders, "web", _NAMES)
-        self._zones_by_locale: dict[Locale, Markup] = {}
+        self._fixed = lru_cache(_FIXED_KEPT)(self._render)
+        self._zones = lru_cache(_ZONES_KEPT)(self._list_zones)
         self._stories = Kept[tuple[str, str], Story](_KEPT_STORIES)
         self._is_indexed = site.archive is Archive.INDEXED
         english = self._templates.locale("en")
         try:
             self._style = self._templates.of(english)["style.css"].render()
             self.script = Markup(self._templates.of(english)["zone.js"].render())  # noqa: S704 - the site's own
-            self.gone = self._render("gone.html", english)
-            self.failed = self._render("failed.html", english)
-            self.over = self._render("over.html", english)
-            self.forgotten = self._render("forgotten.html", english)
+            for name in _FIXED:
+                self._render(name, english)
         except TemplateError as error:
             raise ConfigError(f"A page template failed: {type(error).__name__}: {error}") from error
 
@@ -110,6 +116,18 @@ class Pages:
     def render(self, name: str, language: str, **values: Any) -> str:
         """Gives a page in a language, or in English."""
         return self._render(name, self._templates.locale(language), **values)
+
+    def fixed(self, name: str, accepted: str) -> str:
+        """Gives a page that names no reader, for who we do not know."""
+        return self._fixed(name, self._templates.locale(self.known(accepted)))
+
+    def missing(self, accepted: str, *, can_sign_up: bool) -> str:
+        """Says that there is no such page, and which there are."""
+        return self.render("missing.html", self.known(accepted), can_sign_up=can_sign_up)
+
+    def refused(self, status: int, accepted: str) -> str:
+        """Says why we do not do what a browser asked."""
+        return self.render("refused.html", self.known(accepted), status=status)
 
     def manage(self, view: ReaderView, now: datetime, done: Done | None = None) -> str:
         """Gives a reader's own page, and above it what became of the form they sent."""
@@ -151,7 +169,7 @@ class Pages:
         """Says what an erasure does, and asks whether it is meant."""
         return self._render("erase.html", self._templates.locale(view.language), reader=view)
 
-    def erased(self, language: str = "en", *, is_news: bool = False) -> str:
+    def erased(self, language: str, *, is_news: bool = False) -> str:
         """Says that a reader is not known any more."""
         return self._render("erased.html", self._templates.locale(language), is_news=is_news)
 
@@ -159,21 +177,19 @@ class Pages:
         """Gives what one end of a change of address is asked, or told."""
         return self._render("address.html", self._templates.locale(view.language), end=view)
 
-    def _zones(self, locale: Locale) -> Markup:
+    def _list_zones(self, locale: Locale) -> Markup:
         """Gives the options of all zones: hundreds, and the same for all who read one language."""
-        if locale not in self._zones_by_locale:
-            text = self._render("zones.html", locale, regions=zones.by_region(locale))
-            self._zones_by_locale[locale] = Markup(text)  # noqa: S704 - made by a template, which escapes
-        return self._zones_by_locale[locale]
+        text = self._render("zones.html", locale, regions=zones.by_region(locale))
+        return Markup(text)  # noqa: S704 - made by a template, which escapes
 
-    def archive(self, topics: Sequence[ArchivedTopic], accepted: str) -> str:
+    def archive(self, topics: Sequence[ArchivedTopic], language: str) -> str:
         """Gives the list of topics whose alerts can be read."""
-        locale = self._templates.locale(self.known(accepted))
+        locale = self._templates.locale(language)
         return self._render("archive.html", locale, topics=topics, is_indexed=self._is_indexed)
 
-    def archive_of(self, page: ArchivePage, accepted: str) -> str:
+    def archive_of(self, page: ArchivePage, language: str) -> str:
         """Gives what was mailed about a topic."""
-        locale = self._templates.locale(self.known(accepted))
+        locale = self._templates.locale(language)
         alerts = [(alert.released_at, [*map(self._archived, alert.entries)]) for alert in page.alerts]
         return self._render(
             "archive-topic.html",
@@ -206,7 +222,7 @@ class Pages:
             site=self._site,
             contact_url=contact_url(self._site.contact),
             language=_tag(locale),
-            root=self._root,
+            root=self.root,
             direction=locale.text_direction,
             style=Markup(self._style),  # noqa: S704 - the site's own, from a file
             **values,

@@ -48,6 +48,7 @@ class ShownTopic:
     last_frequency: str  # the one that it had, of topics the reader left
     is_active: bool
     is_key_events_only: bool
+    changed_at: datetime | None  # when the reader last took, changed or left it
     brought_the_mail: bool  # the link stands in a mail that came for this topic, among others
 
     @property
@@ -93,6 +94,12 @@ class ReaderView:
     following: tuple[ShownTopic, ...]
     more: tuple[ShownTopic, ...]  # that the reader left, or never followed
     coming: tuple[Coming, ...]
+
+    @property
+    def seen(self) -> str:
+        """Says up to which change of topics this is how things stand; a form sends it back."""
+        changes = [each.changed_at for each in (*self.following, *self.more) if each.changed_at]
+        return max(changes).isoformat() if changes else ""
 
     @property
     def brought(self) -> tuple[ShownTopic, ...]:
@@ -235,6 +242,7 @@ def _shown(topic: Topic, held: Subscription | None, mail: _Mail | None) -> Shown
         last_frequency=frequency,
         is_active=topic.is_active,
         is_key_events_only=topic.key_events_only,
+        changed_at=(held.until or held.chosen_at) if held is not None else None,
         brought_the_mail=is_followed and mail is not None and mail.came_for(topic.id, frequency),
     )
 

@@ -4,13 +4,18 @@ import asyncio
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from alerts.errors import Unavailable
+from alerts.web.connections import Connection, Limits, Line
+from alerts.web.forwarded import Forwarded
 
 _DRAIN_SECONDS = 5
+_BACKLOG = 128  # as many are taken on at once before a limit is looked at
 
 
 class WebServer:
@@ -20,11 +25,20 @@ class WebServer:
     the last hop that is none of them.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        proxies: Sequence[str] = (),
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
         self._app = app
         self._host = host
         self._proxies = [*proxies]
         self._wanted_port = port
+        self._limits = limits
         self._running: tuple[_Server, asyncio.Task[None]] | None = None
         self.port = 0
         """The port that is listened on, from `start` on: a free one when 0 was asked for."""
@@ -35,16 +49,16 @@ class WebServer:
         self.port = listener.getsockname()[1]
         server = _Server(
             uvicorn.Config(
-                self._app,
-                http="h11",
+                Forwarded(self._app, self._proxies),
+                http=cast("type[asyncio.Protocol]", partial(Connection, line=Line(self._limits))),
+                backlog=_BACKLOG,
                 ws="none",
                 lifespan="off",
                 # Tokens stand in paths: no access log, and no trace of requests whatever the root logger's level.
                 access_log=False,
                 log_config=None,
                 log_level="warning",
-                proxy_headers=bool(self._proxies),
-                forwarded_allow_ips=self._proxies,
+                proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
             )

@@ -6,7 +6,7 @@ the transaction found takes no part in when it comes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil, inf
@@ -29,7 +29,10 @@ from alerts.audience.tokens import Claim, Keys, Purpose, make
 from alerts.db import Database
 from alerts.models import Frequency, Subscriber
 from alerts.web import signup_form, zones
+from alerts.web.bodies import read_fields
 from alerts.web.forms import Fields
+from alerts.web.kept import Kept
+from alerts.web.languages import languages_of
 from alerts.web.pages import Pages
 from alerts.web.signup_form import Fault, Filled, Rules, check_address
 from alerts.web.signup_pages import SignUpPages, Welcome
@@ -42,9 +45,11 @@ log = structlog.get_logger()
 _BEAT_SECONDS = 0.25
 _OFFERS_SECONDS = 60.0
 _HOUR_SECONDS = 3600.0
-_FIELD_LIMIT = 1000  # the form has a field for each topic
 _SOURCE = "sign-up page"
 _WRONG, _FORBIDDEN, _CONFLICT, _GONE, _TOO_MANY = 400, 403, 409, 410, 429
+# Under the policy of other pages browsers call the origin of our own forms "null" (Fetch, section 3.2). No address
+# of a page with these forms has a token in it.
+_OWN_FORM = {"Referrer-Policy": "same-origin"}
 _REMEMBERED = 10_000  # networks and domains
 
 
@@ -68,33 +73,36 @@ class Strangers:
         self._pages = SignUpPages(pages)
         self._base_url = base_url
         self._terms = terms
-        self._offers = _Kept(lambda: database.run(_offered))
+        self._kept = Kept[None, tuple[Offer, ...]](
+            seconds=_OFFERS_SECONDS, room=1, at_once=1, weigh=lambda _: 1
+        )
         self._full = _Limited(database, keys, terms)
 
     async def form(self, request: Request) -> Response:
         """Shows what can be followed."""
-        found = await self._offers.get()
+        found = await self._offers()
         given = request.query_params
         filled = signup_form.preselected(given.getlist("topic"), given.get("from", ""), found)
-        return HTMLResponse(self._pages.form(_language(request), found, filled))
+        page = self._pages.form(languages_of(request), found, filled)
+        return HTMLResponse(page, headers=_OWN_FORM | {"X-Robots-Tag": "all"})
 
     async def sign_up(self, request: Request) -> Response:
         """Has whoever reads mail to an address asked whether it was they; says the same whoever it is."""
-        language = _language(request)
+        language = languages_of(request)
         if is_from_elsewhere(request.headers, self._base_url):
             return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
         began = monotonic()
-        found = await self._offers.get()
-        filled = signup_form.read(await _fields(request), found)
+        found = await self._offers()
+        filled = signup_form.read(await read_fields(request), found)
         address = check_address(filled.typed, self._terms.rules)
         faults = {address} if isinstance(address, Fault) else set()
         if not filled.choices:
             faults.add(Fault.NO_TOPIC)
         if isinstance(address, Fault) or faults:
-            return HTMLResponse(self._pages.form(language, found, filled, faults), _WRONG)
+            return HTMLResponse(self._pages.form(language, found, filled, faults), _WRONG, headers=_OWN_FORM)
         meant = None if filled.is_meant else suggestion(address.address)
         if meant:
-            return HTMLResponse(self._pages.question(language, filled, meant))
+            return HTMLResponse(self._pages.question(language, filled, meant), headers=_OWN_FORM)
         if not filled.is_trapped:
             wanted = self._wanted(filled, address, language)
             if seconds := await self._full.seconds(request, address, _sign_up, wanted):
@@ -104,24 +112,29 @@ class Strangers:
 
     async def link_form(self, request: Request) -> Response:
         """Shows where to ask for the link to one's own page."""
-        return HTMLResponse(self._pages.link_form(_language(request)))
+        return HTMLResponse(self._pages.link_form(languages_of(request)), headers=_OWN_FORM)
 
     async def send_link(self, request: Request) -> Response:
         """Sends a reader the link to their own page; says the same to all."""
-        language = _language(request)
+        language = languages_of(request)
         if is_from_elsewhere(request.headers, self._base_url):
             return HTMLResponse(self._pages.elsewhere(language), _FORBIDDEN)
         began = monotonic()
-        filled = signup_form.read(await _fields(request), ())
+        filled = signup_form.read(await read_fields(request), ())
         address = check_address(filled.typed, Rules(takes_roles=True, disposable=frozenset()))
         if isinstance(address, Fault):
-            return HTMLResponse(self._pages.link_form(language, filled.typed, address), _WRONG)
+            return HTMLResponse(
+                self._pages.link_form(language, filled.typed, address), _WRONG, headers=_OWN_FORM
+            )
         if not filled.is_trapped:
             known = self._pages.known(language)
             if seconds := await self._full.seconds(request, address, _send_link, address, known):
                 return self._too_many(language, seconds)
         await _beat(began)
         return HTMLResponse(self._pages.link_sent(language, address.address))
+
+    async def _offers(self) -> tuple[Offer, ...]:
+        return await self._kept.get(None, lambda: self._database.read(_offered))
 
     def _wanted(self, filled: Filled, address: Address, language: str) -> Wanted:
         return Wanted(
@@ -147,7 +160,7 @@ class ConfirmPage:
         self._keys = keys
         self._pages = SignUpPages(pages)
 
-    async def show(self, claim: Claim) -> Response:
+    async def show(self, claim: Claim, accepted: str) -> Response:
         """Shows what would be followed."""
         found = await self._database.run(_looked, claim)
         match found:
@@ -155,9 +168,9 @@ class ConfirmPage:
                 return HTMLResponse(self._pages.confirm(found))
             case Welcome():
                 return HTMLResponse(self._pages.welcome(found, self._link(found)))
-        return HTMLResponse(self._pages.expired(), _GONE)
+        return HTMLResponse(self._pages.expired(accepted), _GONE)
 
-    async def change(self, claim: Claim, fields: Fields) -> Response:
+    async def change(self, claim: Claim, fields: Fields, accepted: str) -> Response:
         """Makes a reader of them; done again, it says that it is done."""
         version = dict(fields).get("version", "")
         found = await self._database.run(_confirmed, self._keys, claim, version)
@@ -167,28 +180,11 @@ class ConfirmPage:
             case Pending():
                 return HTMLResponse(self._pages.confirm(found, is_changed=True), _CONFLICT)
             case NotConfirmed.SUPPRESSED:
-                return HTMLResponse(self._pages.suppressed(), _CONFLICT)
-        return HTMLResponse(self._pages.expired(), _GONE)
+                return HTMLResponse(self._pages.suppressed(accepted), _CONFLICT)
+        return HTMLResponse(self._pages.expired(accepted), _GONE)
 
     def _link(self, welcome: Welcome) -> str:
         return make(self._keys, Purpose.MANAGE, welcome.subscriber_id, 0, self._keys.current)
-
-
-class _Kept:
-    """The offers, asked of the database once a minute at most: strangers cost it nothing."""
-
-    def __init__(self, ask: Callable[[], Awaitable[tuple[Offer, ...]]]) -> None:
-        self._ask = ask
-        self._asking = asyncio.Lock()
-        self._found: tuple[Offer, ...] = ()
-        self._good_until = -1.0
-
-    async def get(self) -> tuple[Offer, ...]:
-        async with self._asking:
-            if monotonic() >= self._good_until:
-                self._found = await self._ask()
-                self._good_until = monotonic() + _OFFERS_SECONDS
-            return self._found
 
 
 class _Limited:
@@ -240,15 +236,6 @@ async def _beat(began: float) -> None:
     """Waits until a whole number of beats have passed, so that small differences of the work show nowhere."""
     passed = monotonic() - began
     await asyncio.sleep(ceil(passed / _BEAT_SECONDS) * _BEAT_SECONDS - passed)
-
-
-async def _fields(request: Request) -> Fields:
-    async with request.form(max_files=0, max_fields=_FIELD_LIMIT) as form:
-        return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
-
-
-def _language(request: Request) -> str:
-    return request.headers.get("Accept-Language", "")
 
 
 # Each of these is one transaction, with the database's clock.

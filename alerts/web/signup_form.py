@@ -12,7 +12,7 @@ from alerts.errors import Refused
 from alerts.web.forms import Fields
 
 OF_TOPIC = "frequency."
-TRAP = "website"  # a field that no person sees
+TRAP = "leave-this"  # a field that no person sees, by a name that no browser's autofill knows
 _ADDRESS_LIMIT = 320
 _SOURCE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 

@@ -83,11 +83,11 @@ class SignUpPages:
     def welcome(self, welcome: Welcome, token: str) -> str:
         return self._pages.render("welcome.html", welcome.language, welcome=welcome, token=token)
 
-    def expired(self) -> str:
-        return self._pages.render("expired.html", self._pages.language)
+    def expired(self, accepted: str) -> str:
+        return self._pages.fixed("expired.html", accepted)
 
-    def suppressed(self) -> str:
-        return self._pages.render("suppressed.html", self._pages.language)
+    def suppressed(self, accepted: str) -> str:
+        return self._pages.fixed("suppressed.html", accepted)
 
 
 def _excerpt(text: str, title: str) -> str:

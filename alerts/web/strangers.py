@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 _BITS = {4: 24, 6: 64}  # what one household or office has, and so what one visitor can change at will
+_PORTS = {"http": 80, "https": 443}
 _UNKNOWN = "unknown"
 
 
@@ -22,16 +23,18 @@ def network_of(host: str) -> str:
 def is_from_elsewhere(headers: Mapping[str, str], base_url: str) -> bool:
     """Whether the browser says that a page of another site sent a form.
 
-    Our own pages have no referrer, and so their forms the Origin "null" (Fetch, section 3.2): where the browser
-    knows Sec-Fetch-Site, that alone counts.
+    Where it knows Sec-Fetch-Site, that alone counts. What it says of the Host is what was asked for, not where we are.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "cross-site"
-    origin = headers.get("origin", "null")
-    return origin not in ("null", _origin(base_url), f"http://{headers.get('host', '')}")
+    origin = headers.get("origin")
+    return origin is not None and origin != _origin(base_url)
 
 
 def _origin(base_url: str) -> str:
+    """Gives an address's origin as browsers write it (RFC 6454, section 6.2)."""
     parts = urlsplit(base_url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}{port}"

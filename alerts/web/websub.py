@@ -26,6 +26,7 @@ _CONTENT_SECONDS = 10
 _NO_SUCH = 404
 _TAKEN = 202
 _GONE = 410
+_NUL = "\0"  # which PostgreSQL takes in no text, nor do we in a path
 
 
 class Callbacks:
@@ -51,7 +52,8 @@ class Callbacks:
             reason=given.get("hub.reason", ""),
         )
         challenge = given.get("hub.challenge", "")
-        if not challenge and word.mode != "denied":
+        is_word = challenge or word.mode == "denied"
+        if not is_word or _NUL in path:
             raise HTTPException(_NO_SUCH)
         heard = await self._database.run(push_word.hear, path, word, self._clock(), self._random)
         if heard is None:
@@ -65,7 +67,7 @@ class Callbacks:
         Section 7.1.2: who tries signatures must not learn from the answer. A hub that pushes what nobody wants
         any more is told so, and may stop (section 7).
         """
-        pushed = await self._database.run(push_word.callback, path)
+        pushed = None if _NUL in path else await self._database.run(push_word.callback, path)
         if pushed is None:
             raise HTTPException(_GONE)
         why_not = await _why_not(pushed, request)

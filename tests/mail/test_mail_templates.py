@@ -1,16 +1,20 @@
 """Our own templates: every word can be seen, whatever the colours and the writing."""
 
+import gc
 import re
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from babel import Locale
+from babel.localedata import locale_identifiers
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from alerts.mail.render import AlertView, DigestEntry, DigestView, EntryView, NoticeView, Renderer, SiteView
-from alerts.mail.templates import builtin_templates
+from alerts.mail.templates import Templates, builtin_templates
 
 SITE = SiteView("8008", "https://8008.example", "8008", "a@8008.example", "c@8008.example", "1234")
 ENTRY = EntryView(
@@ -137,3 +141,33 @@ def test_no_layout_knows_left_from_right(path: Path) -> None:
     source = re.sub(r".*blockquote.*", "", path.read_text(encoding="utf-8"))
     left, right = (re.findall(rf"(?:-|: ?){side}\b", source) for side in ("left", "right"))
     assert len(left) == len(right)
+
+
+# Languages: a visitor's browser may name any, in any order.
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Templates:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "own.html").write_text('{{ "Europe/Vienna"|place }}, {{ _("Sign up") }}')
+    return Templates([tmp_path], "web", ["own.html"])
+
+
+def test_what_a_filter_makes_of_a_constant_is_each_languages_own(own: Templates) -> None:
+    said = {name: own.of(own.locale(name))["own.html"].render() for name in ("en", "de", "de-AT")}
+    assert said == {"en": "Vienna, Sign up", "de": "Wien, Anmelden", "de-AT": "Wien, Anmelden"}
+
+
+def test_a_template_is_compiled_once_for_all_languages(own: Templates) -> None:
+    found = [own.of(own.locale(each))["own.html"] for each in ("en", "en-GB", "de", "de-CH")]
+    assert len({each.root_render_func.__code__ for each in found}) == 1
+
+
+def test_no_number_of_languages_grows_without_bound(own: Templates) -> None:
+    first = weakref.ref(own.of(Locale.parse("en_GB"))["own.html"])
+    assert first() is not None
+    for each in locale_identifiers():
+        if each.partition("_")[0] in ("en", "de") and each != "en_GB":
+            own.of(Locale.parse(each))
+    gc.collect()
+    assert first() is None

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -18,8 +19,10 @@ async def start() -> AsyncIterator[Start]:
     """Starts the pages of a database, on a free port."""
     async with AsyncExitStack() as stack:
 
-        async def start(database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS) -> Site:
-            server = WebServer(pages_of(database, templates, keys), "127.0.0.1", 0)
+        async def start(
+            database: Database, templates: Sequence[Path] = (), keys: Keys = KEYS, **more: Any
+        ) -> Site:
+            server = WebServer(pages_of(database, templates, keys, **more), "127.0.0.1", 0)
             await server.start()
             stack.push_async_callback(server.stop)
             client = await stack.enter_async_context(aiohttp.ClientSession())

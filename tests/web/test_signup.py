@@ -46,7 +46,7 @@ from alerts.web.app import create
 from alerts.web.guard import BODY_LIMIT
 from alerts.web.pages import Pages
 from alerts.web.signup import Terms
-from alerts.web.signup_form import Filled
+from alerts.web.signup_form import TRAP, Filled
 from alerts.web.signup_pages import SignUpPages
 from alerts.web.websub import Callbacks
 from build import a_feed, a_reader, a_topic, an_alert, an_entry
@@ -509,12 +509,24 @@ async def test_a_trap_that_only_robots_see_catches_without_a_word(
 ) -> None:
     async with visiting(sqlite_db) as visitor:
         before = rows(sqlite_db)
-        caught = await visitor.sign_up(website="https://buy.example")
-        link = await visitor.ask("POST", "/link", data={"address": ANN, "website": "x"})
+        filled = {"address": ANN, "frequency.storm": "every", TRAP: "https://buy.example"}
+        caught = await visitor.ask("POST", "/signup", data=filled)
+        link = await visitor.ask("POST", "/link", data={"address": ANN, TRAP: "x"})
         assert rows(sqlite_db) == before
         person = await visitor.sign_up()
     assert caught.text == person.text
     assert link.status == 200
+
+
+async def test_browsers_say_where_our_own_forms_come_from(
+    sqlite_db: Database, sqlite_topics: dict[str, int]
+) -> None:
+    async with visiting(sqlite_db) as visitor:
+        pages = [await visitor.get(path) for path in ("/", "/signup", "/link")]
+        pages += [await visitor.sign_up("not an address"), await visitor.sign_up("ann@gmial.com")]
+        pages += [await visitor.ask("POST", "/link", data={"address": "x"})]
+        assert {page.headers["Referrer-Policy"] for page in pages} == {"same-origin"}
+        assert (await visitor.get("/n/unknown")).headers["Referrer-Policy"] == "no-referrer"
 
 
 @pytest.mark.parametrize(
@@ -527,7 +539,8 @@ async def test_a_trap_that_only_robots_see_catches_without_a_word(
         ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, 200),
         ({"Sec-Fetch-Site": "same-site"}, 200),
         ({"Origin": SITE.base_url}, 200),
-        ({"Origin": "null"}, 200),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://elsewhere.example", "Host": "elsewhere.example"}, 403),
         ({}, 200),
     ],
 )
@@ -564,6 +577,31 @@ async def test_a_hostile_form_changes_nothing(
             answer = await visitor.ask("POST", path, data=body, headers={"Content-Type": content_type})
             assert answer.status == status
         assert rows(sqlite_db) == before
+
+
+@pytest.mark.parametrize(
+    "charset",
+    ["undefined", "unicode_escape", "idna", "punycode", "utf-16-le", "utf-7", "utf-8\x00", "no-such"],
+)
+async def test_a_form_in_an_encoding_of_no_browser_is_refused(
+    sqlite_db: Database, sqlite_topics: dict[str, int], charset: str
+) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="address"\r\n\r\n\\ud800@example.org\r\n--x--\r\n'
+    form = b"POST /signup HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=x; "
+    form += f"charset={charset}\r\nContent-Length: {len(part)}\r\n\r\n".encode()
+    async with visiting(sqlite_db) as visitor:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(visitor.url.rpartition(":")[2]))
+        writer.write(form + part)
+        assert b"400" in await reader.readline()
+        writer.close()
+
+
+async def test_a_form_may_say_that_it_is_in_utf_8(sqlite_db: Database, sqlite_topics: dict[str, int]) -> None:
+    part = '--x\r\nContent-Disposition: form-data; name="address"\r\n\r\nänn@example\r\n--x--\r\n'
+    kind = 'multipart/form-data; boundary=x; charset="UTF-8"'
+    async with visiting(sqlite_db) as visitor:
+        answer = await visitor.ask("POST", "/link", data=part.encode(), headers={"Content-Type": kind})
+    assert "änn@example" in answer.text
 
 
 async def test_a_file_in_the_place_of_an_address_is_none(

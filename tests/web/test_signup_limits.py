@@ -9,6 +9,7 @@ from itertools import groupby
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, SQLModel, col, select
@@ -311,6 +312,20 @@ def test_whatever_a_browser_says_is_judged(headers: dict[str, str]) -> None:
     assert is_from_elsewhere(headers, "https://alerts.example") in {True, False}
 
 
+@pytest.mark.parametrize(
+    ("base_url", "origin"),
+    [
+        ("https://alerts.example:443/news", "https://alerts.example"),
+        ("HTTPS://Alerts.Example", "https://alerts.example"),
+        ("http://localhost:8025", "http://localhost:8025"),
+        ("http://[::1]:8025", "http://[::1]:8025"),
+    ],
+)
+def test_our_own_origin_is_written_as_browsers_write_it(base_url: str, origin: str) -> None:
+    assert not is_from_elsewhere({"origin": origin}, base_url)
+    assert is_from_elsewhere({"origin": f"{origin}0"}, base_url)
+
+
 @given(
     st.text(max_size=80)
     | st.lists(st.sampled_from(["de", "en;q=0.5", "*", ";q=", "q=1.1.1", "x_y_z"])).map(",".join)
@@ -320,3 +335,19 @@ def test_whatever_languages_a_browser_says_the_page_is_in_one_that_we_speak(acce
 
 
 PAGES = SignUpPages(Pages(SITE, [], "de"))
+
+
+@pytest.mark.parametrize(
+    ("proxies", "is_said"), [((), True), (("10.0.0.0/8",), True), (("127.0.0.1",), False)]
+)
+async def test_a_proxy_that_is_not_named_is_noticed_once(
+    sqlite_db: Database, proxies: tuple[str, ...], is_said: bool
+) -> None:
+    with structlog.testing.capture_logs() as events:
+        async with visiting(sqlite_db, proxies=proxies) as visitor:
+            for number in range(45):
+                await visitor.get("/livez", **{"X-Forwarded-For": f"203.0.113.{number}"})
+                await visitor.get("/livez")
+    said = [event for event in events if event["event"] == "forwarded_for_not_heard"]
+    assert [event["requests"] for event in said] == [20] * is_said
+    assert "203.0.113" not in str(said)

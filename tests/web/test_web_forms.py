@@ -1,6 +1,6 @@
 """What a form asks for, whatever it holds."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
@@ -60,12 +60,19 @@ VALUES = st.sampled_from(
     [
         ([("List-Unsubscribe", "One-Click")], OneClick()),
         ([("List-Unsubscribe", "one-click"), ("action", "erase-now")], OneClick()),
+        ([("list-unsubscribe", "One-Click\r\n"), ("action", "")], OneClick()),
         ([("action", "stop-all")], StopAll()),
         ([("action", "save")], Save(())),
         (
             [("action", "save"), ("frequency.storm", "every:daily"), ("frequency.arts", "flash:flash")],
             Save((Wanted("storm", Frequency.DAILY),)),
         ),
+        (
+            [("action", "save"), ("seen", "2026-11-22T07:00:00.000001+00:00")],
+            Save((), datetime(2026, 11, 22, 7, 0, 0, 1, tzinfo=UTC)),
+        ),
+        ([("action", "save"), ("seen", "yesterday")], Save(())),
+        ([("action", "save"), ("seen", "0001-01-01T00:00:00+14:00")], Save(())),
         ([("action", "save"), ("frequency.storm", "every:")], Save((Wanted("storm", None),))),
         ([("action", "save"), ("frequency.storm", ":every")], Save((Wanted("storm", Frequency.EVERY),))),
         (
@@ -123,7 +130,7 @@ def test_a_choice_holds_only_what_the_form_said(fields: list[tuple[str, str]]) -
     given_fields = dict(fields)
     said = {value for _, value in fields}
     match read_choice(fields):
-        case Save(wanted):
+        case Save(wanted, _):
             for each in wanted:
                 assert given_fields[f"frequency.{each.topic}"].endswith(f":{each.frequency or ''}")
         case Place(zone, hour, weekday):

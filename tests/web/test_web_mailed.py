@@ -1,17 +1,19 @@
 """What was mailed, read again over real HTTP: a reader's own mail, and the archive that names no reader."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import aiohttp
 import pytest
 import sqlalchemy as sa
 from selectolax.lexbor import LexborHTMLParser
-from sqlmodel import SQLModel
+from sqlmodel import Session, SQLModel
 
 from alerts.audience.tokens import Purpose, derive, make
 from alerts.db import Database
@@ -321,7 +323,6 @@ async def test_an_archive_is_paged_by_the_last_that_was_shown(db: Database, star
     [
         "/archive/nothing",
         "/archive/resting",
-        "/archive/",
         "/archive/storm/more",
         "/archive/storm?before=x",
         "/archive/storm?before=-1",
@@ -331,15 +332,55 @@ async def test_an_archive_is_paged_by_the_last_that_was_shown(db: Database, star
         "/archive/%27%20OR%201=1",
     ],
 )
-async def test_what_is_not_there_is_not_found(sqlite_db: Database, start: Start, path: str) -> None:
-    Archived(sqlite_db)
-    assert (await (await start(sqlite_db))(path)).status == 404
+async def test_what_is_not_there_is_not_found(db: Database, start: Start, path: str) -> None:
+    Archived(db)
+    assert (await (await start(db))(path)).status == 404
 
 
 async def test_a_page_beyond_the_end_is_empty(sqlite_db: Database, start: Start) -> None:
     Archived(sqlite_db)
     html = await (await (await start(sqlite_db))("/archive/storm?before=1")).text()
     assert "There is nothing here yet." in html
+
+
+async def test_the_archive_waits_for_no_writer_and_keeps_none_waiting(db: Database, start: Start) -> None:
+    Archived(db)
+    ask = await start(db)
+    began, may_end = Event(), Event()
+
+    def write(session: Session) -> None:
+        session.execute(sa.update(Subscriber).values(language="de"))
+        began.set()
+        may_end.wait()
+
+    writing = asyncio.create_task(db.run(write))
+    try:
+        await asyncio.to_thread(began.wait)
+        for path in ("/archive", "/archive/storm"):
+            assert (await ask(path)).status == 200
+    finally:
+        may_end.set()
+        await writing
+
+
+async def test_what_reads_cannot_write(sqlite_db: Database) -> None:
+    def write(session: Session) -> None:
+        session.execute(sa.update(Subscriber).values(language="de"))
+
+    with pytest.raises(sa.exc.OperationalError, match="readonly"):
+        await sqlite_db.read(write)
+
+
+async def test_a_page_of_the_archive_is_made_once_a_minute(sqlite_db: Database, start: Start) -> None:
+    Archived(sqlite_db)
+    ask = await start(sqlite_db)
+    english, german = {"Accept-Language": "en"}, {"Accept-Language": "de"}
+    first = await (await ask("/archive/storm", headers=english)).text()
+    with sqlite_db.begin() as session:
+        session.execute(sa.text("UPDATE topic SET title = 'Another title'"))
+    assert await (await ask("/archive/storm", headers=english)).text() == first
+    for other, headers in (("/archive/storm", german), ("/archive/trains", english)):
+        assert "Another title" in await (await ask(other, headers=headers)).text()
 
 
 @pytest.mark.parametrize("path", ["/archive", "/archive/storm"])

@@ -4,6 +4,7 @@ import asyncio
 import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
 from alerts.errors import ConfigError
 from alerts.web.guard import BODY_LIMIT
+from alerts.web.server import WebServer
 from alerts.web.signup import Terms
 from build import NOW, a_reader, a_topic, follows
 from visiting import (
     KEYS,
     ONE_CLICK,
+    SITE,
     UNKNOWN_ALERT,
     Start,
     a_story,
@@ -104,6 +107,35 @@ async def test_one_click_ends_the_topics_that_brought_the_mail(
     assert {event[5] for event in changed["subscription_event"]} == {"reader"}
     assert (await site.post(story.link, *ONE_CLICK.items())).status == 200
     assert rows(db) == changed
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain; charset=utf-8", "", None])
+@pytest.mark.parametrize(
+    "body",
+    [b"List-Unsubscribe=One-Click", b"List-Unsubscribe=One-Click\r\n", b"list-unsubscribe=one-click\n"],
+)
+async def test_one_click_counts_as_mail_programs_really_send_it(
+    sqlite_db: Database, start: Start, kind: str | None, body: bytes
+) -> None:
+    story = a_story(sqlite_db)
+    headers = {} if kind is None else {"Content-Type": kind}
+    answer = await (await start(sqlite_db)).ask(
+        "POST", story.link, data=body, headers=headers, skip_auto_headers=["Content-Type"]
+    )
+    assert (answer.status, following(sqlite_db, story.reader)) == (200, {"sport": "every", "arts": "flash"})
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"action=stop-all", b"List-Unsubscribe=One-Click&action=stop-all", b"\xff"]
+)
+async def test_what_nothing_declares_a_form_is_one_click_or_nothing(
+    sqlite_db: Database, start: Start, body: bytes
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db)
+    before = rows(sqlite_db)
+    answer = await site.ask("POST", story.link, data=body, headers={"Content-Type": "text/plain"})
+    assert (answer.status, rows(sqlite_db)) == (400, before)
 
 
 async def test_one_click_in_a_mail_the_ledger_forgot_ends_everything(db: Database, start: Start) -> None:
@@ -212,6 +244,26 @@ async def test_stopping_everything_can_be_undone(db: Database, start: Start) -> 
     assert following(db, story.reader) == ALL
 
 
+async def test_a_form_sent_again_brings_nothing_back_that_was_stopped_since(
+    db: Database, start: Start
+) -> None:
+    story = a_story(db)
+    site = await start(db)
+    page = await site.get(story.link)
+    chosen = choosing(page.text, storm="daily", weather="weekly")
+    stopped = await site.post(story.link, ("action", "stop-all"))
+    undo = fields_of(stopped.text, "Undo")
+    await site.post(story.link, *undo)
+    await site.post(story.link, *fields_of(page.text, "Stop Storm on the coast"))
+    left = {"trains": "flash", "sport": "every", "arts": "flash"}
+    assert following(db, story.reader) == left, "to stop is never too late"
+    again = await site.post(story.link, *undo)
+    assert (again.status, following(db, story.reader)) == (200, left)
+    assert "That page was older than your last change" in said(again.text)
+    await site.post(story.link, *chosen)
+    assert following(db, story.reader) == left | {"weather": "weekly"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -255,7 +307,6 @@ async def test_what_is_so_already_or_not_the_readers_changes_nothing(
         (b"action=address&address=nobody", "application/x-www-form-urlencoded"),
         (b"action=why&reason=spite", "application/x-www-form-urlencoded"),
         (b"", "application/x-www-form-urlencoded"),
-        (b"List-Unsubscribe=One-Click", "text/plain"),
         (b"not parts", "multipart/form-data; boundary=x"),
         (b"not parts", "multipart/form-data"),
         (b"\xff\xfe=\x00&%ff=%zz", "application/x-www-form-urlencoded"),
@@ -281,7 +332,7 @@ async def test_a_link_that_is_not_ours_is_no_oracle(sqlite_db: Database, start: 
         f"/u/{token[:20]}{'A' if token[20] != 'A' else 'B'}{token[21:]}",
         f"/u/{token}/",
         "/u/",
-        "/",
+        "/n/",
     ]
     answers = [await site.get(path) for path in wrong]
     answers += [await site.post(path, ("action", "stop-all")) for path in wrong]
@@ -364,6 +415,129 @@ async def test_a_failure_is_told_and_asks_to_be_tried_again(sqlite_db: Database,
     for answer in (await site.get(story.link), await site.post(story.link, *ONE_CLICK.items())):
         assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
         assert "Something went wrong on our side" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language", "site"),
+    [("de-CH, en;q=0.5", "de-CH", "en"), ("fr", "de", "de"), ("en", "en", "de")],
+)
+async def test_who_is_not_known_reads_of_a_failure_in_their_language_or_the_sites(
+    sqlite_db: Database, start: Start, accepted: str, language: str, site: str
+) -> None:
+    story = a_story(sqlite_db)
+    asked = await start(sqlite_db, language=site)
+    paths = [
+        ("/u/unknown", 404),
+        (link_of(story.reader + 1, story.alert), 410),
+        (f"{story.link}/mail", 404),
+        (f"/n/{make(KEYS, Purpose.OWN, 7, 0, KEYS.current)}", 410),
+        (f"/n/{make(KEYS, Purpose.CONFIRM, 7, 0, KEYS.current)}", 410),
+        (f"/n/{make(KEYS, Purpose.NEW_ADDRESS, 7, 0, KEYS.current)}", 410),
+    ]
+    headers = {"Accept-Language": accepted}
+    answers = [(await asked.get(path, headers=headers), status) for path, status in paths]
+    sqlite_db.close()
+    answers.append((await asked.get(story.link, headers=headers), 500))
+    for answer, status in answers:
+        assert answer.status == status
+        assert f'<html lang="{language}"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/u/TOKEN", "GET, HEAD, POST"),
+        ("OPTIONS", "/n/TOKEN", "GET, HEAD, POST"),
+        ("DELETE", "/u/TOKEN/mail", "GET, HEAD, POST"),
+        ("OPTIONS", "/signup", "GET, HEAD, POST"),
+        ("PATCH", "/link", "GET, HEAD, POST"),
+        ("POST", "/", "GET, HEAD"),
+        ("POST", "/archive", "GET, HEAD"),
+        ("PUT", "/websub/x", "GET, POST"),
+        ("POST", "/livez", "GET, HEAD"),
+    ],
+)
+async def test_another_method_is_told_which_there_are_and_changes_nothing(
+    sqlite_db: Database, start: Start, method: str, path: str, allowed: str
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db, terms=Terms())
+    before = rows(sqlite_db)
+    path = path.replace("TOKEN", story.link.removeprefix("/u/"))
+    answer = await site.ask(method, path, data={"action": "stop-all"}, headers={"Accept-Language": "de"})
+    assert (answer.status, answer.headers["Allow"], rows(sqlite_db)) == (405, allowed, before)
+    is_for_programs = path.startswith(("/websub/", "/livez"))
+    assert answer.headers["Content-Type"] == f"text/{'plain' if is_for_programs else 'html'}; charset=utf-8"
+    assert ("Das geht hier nicht" in answer.text) is not is_for_programs
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "heading"),
+    [
+        ("application/x-www-form-urlencoded", 413, "Das war zu viel"),
+        ("multipart/form-data", 400, "Wir konnten dieses Formular nicht lesen"),
+    ],
+)
+async def test_a_form_that_is_refused_is_told_in_the_readers_language(
+    sqlite_db: Database, start: Start, kind: str, status: int, heading: str
+) -> None:
+    site = await start(sqlite_db, terms=Terms())
+    headers = {"Accept-Language": "de", "Content-Type": kind}
+    for path in ("/signup", "/link", "/u/unknown", "/n/unknown"):
+        answer = await site.ask("POST", path, data=b"x" * (BODY_LIMIT + 1), headers=headers)
+        assert (answer.status, f"<h1>{heading}</h1>" in answer.text) == (status, True)
+
+
+async def test_who_types_an_address_is_helped_on(sqlite_db: Database, start: Start) -> None:
+    a_story(sqlite_db)
+    site, alone = await start(sqlite_db, terms=Terms()), await start(sqlite_db)
+    for path in ("/sing-up", "/archive/strom", "/archive/storm/more", "//signup//", "/u"):
+        answer = await site.get(path)
+        assert (answer.status, re.findall('href="(/.*?)"', answer.text)) == (404, ["/", "/archive"])
+        assert "There is no such page" in answer.text
+    assert re.findall('href="(/.*?)"', (await alone.get("/")).text) == ["/archive"]
+
+
+async def test_a_slash_too_many_leads_to_the_page_but_says_no_token_again(
+    sqlite_db: Database, start: Start
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db, terms=Terms())
+    for path, place in (
+        ("/signup/?topic=storm", "/signup?topic=storm"),
+        ("/archive/", "/archive"),
+        ("/archive/a%0Db/", "/archive/a%0Db"),
+    ):
+        answer = await site.ask("HEAD", path)
+        assert (answer.status, answer.headers["Location"]) == (308, place)
+    for method, path in (("POST", "/signup/"), ("GET", f"{story.link}/"), ("GET", "//example.org/")):
+        answer = await site.ask(method, path)
+        assert (answer.status, answer.headers.get("Location")) == (404, None)
+
+
+async def test_a_secure_site_is_never_asked_without_tls(sqlite_db: Database) -> None:
+    for base_url, expected in (("https://alerts.example", "max-age=31536000"), ("http://localhost", None)):
+        app = pages_of(sqlite_db, site=replace(SITE, base_url=base_url))
+        server = WebServer(app, "127.0.0.1", 0)
+        await server.start()
+        url = f"http://127.0.0.1:{server.port}/livez"
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
+            assert answer.headers.get("Strict-Transport-Security") == expected
+        await server.stop()
+
+
+async def test_the_sign_up_page_can_be_found_and_what_a_token_opens_cannot(
+    sqlite_db: Database, start: Start
+) -> None:
+    story = a_story(sqlite_db)
+    site = await start(sqlite_db, terms=Terms())
+    found = await site.get("/?topic=storm&from=footer")
+    assert "noindex" not in found.headers["X-Robots-Tag"] + found.text
+    assert '<link rel="canonical" href="https://alerts.example/">' in found.text
+    for path in (story.link, f"{story.link}/mail", "/n/unknown", "/link", "/sing-up"):
+        hidden = await site.get(path)
+        assert "noindex" in hidden.headers["X-Robots-Tag"]
+        assert "noindex" in hidden.text
 
 
 async def test_no_token_and_no_address_reaches_a_log(

@@ -4,14 +4,16 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import pairwise
 
+import aiohttp
 import pytest
 from structlog.testing import capture_logs
+from yarl import URL
 
 from alerts.db import Database
 from alerts.models import FeedState
 from alerts.web.guard import BODY_LIMIT
 from build import NOW
-from websub import DAY, Desk, at_desk
+from websub import DAY, Desk, at_desk, callbacks_of
 
 SECOND = timedelta(seconds=1)
 LATER = NOW + DAY  # when the desk's feed is due
@@ -61,6 +63,16 @@ async def test_a_push_that_it_did_not_sign_is_taken_dropped_counted_and_said(
     (line,) = logs
     assert (line["event"], line["feed"]) == ("push_discarded", "harbour")
     assert callback.rpartition("/")[2] not in str(logs)
+
+
+async def test_a_path_that_no_database_can_hold_is_nobodys(db: Database) -> None:
+    async with callbacks_of(db, lambda: None, lambda: NOW) as base, aiohttp.ClientSession() as client:
+        path = URL(f"{base}/websub/%00", encoded=True)
+        asked = {"hub.mode": "subscribe", "hub.challenge": "x", "hub.topic": "y"}
+        async with client.get(path.update_query(asked)) as answer:
+            assert answer.status == 404
+        async with client.post(path) as answer:
+            assert answer.status == 410
 
 
 async def test_a_signature_with_anothers_secret_does_not_count(desk: Desk) -> None:
