@@ -208,6 +208,7 @@ def confirm(
         return NotConfirmed.CHANGED
     assert wanted.address is not None, "it was not confirmed"
     assert wanted.address_key is not None, "it was not confirmed"
+    suppressions.hold(session, [wanted.address_key])
     if suppressions.is_suppressed(session, keys.pepper, wanted.address_key):
         return NotConfirmed.SUPPRESSED
     address = Address(wanted.address, wanted.address_key)

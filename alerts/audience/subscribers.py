@@ -99,6 +99,7 @@ def add_many(
 ) -> Signed:
     """Signs addresses up, at most some thousands at once, as `add` does one."""
     by_key = {each.key: each.address for each in addresses}
+    suppressions.hold(session, by_key)
     known = set(session.exec(select(Subscriber.address_key).where(col(Subscriber.address_key).in_(by_key))))
     new = [key for key in by_key if key not in known]
     causes = suppressions.causes(session, pepper, new)
@@ -287,6 +288,7 @@ def readdress(
 ) -> bool:
     """Has a reader mailed at another address from now on; says no when that is another reader's."""
     acknowledge_after_openings(session, subscriber_id)
+    suppressions.hold(session, [address.key])
     reader = _locked(session, subscriber_id)
     others = select(Subscriber.id).where(
         Subscriber.address_key == address.key, Subscriber.id != subscriber_id

@@ -1,9 +1,10 @@
 """Addresses that must not be mailed, kept by hash, so that they stay known after an erasure.
 
-Whatever writes both locks the reader first and the suppression then, or two could wait for one another.
+Whatever writes both locks the reader first and the suppression then, or two could wait for one another. An address
+that is nobody's has no row to lock: who makes a reader of one, and who suppresses or releases one, take turns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,12 +14,14 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import address_hash
-from alerts.db import among, insert_or_ignore
+from alerts.db import among, insert_or_ignore, lock_name
 from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression, table_of
 
 log = structlog.get_logger()
 
 _TABLE = table_of(Suppression)
+_SUBSCRIBER = table_of(Subscriber)
+_STRANGERS = "addresses that are nobody's"
 _REPLIES_COME_WITHIN = timedelta(hours=1)  # of the opening of their mail
 
 
@@ -29,6 +32,23 @@ class Counted:
     cause: str
     origin: str
     count: int
+
+
+def hold(session: Session, address_keys: Collection[str]) -> None:
+    """Keeps addresses as they are until the transaction ends: whether they are readers', and whether suppressed.
+
+    It comes before any other lock on a reader.
+    """
+    lock_name(session, _STRANGERS)
+    session.connection().execute(_HOLD, {"keys": address_keys})
+
+
+_HOLD = (
+    sa.select(_SUBSCRIBER.c.id)
+    .where(among(_SUBSCRIBER.c.address_key, "keys"))
+    .order_by(_SUBSCRIBER.c.id)
+    .with_for_update()
+)
 
 
 def suppress(
@@ -42,10 +62,9 @@ def suppress(
     now: datetime,
 ) -> bool:
     """Stops all mail to an address, known or not; the first cause stays. Says whether it is new."""
-    reader = _reader(session, address_key)
+    reader = _reader_or_nobody(session, address_key)
     is_new = not is_suppressed(session, pepper, address_key)
     _insert(session, [_row(pepper, address_key, cause, evidence, origin, now)])
-    reader = reader or _reader(session, address_key)  # it may have signed up meanwhile
     if reader is not None:
         acknowledge_after_openings(session, _id(reader))
         if not reader.suppressed:
@@ -94,7 +113,7 @@ def suppress_many(
 
 def release(session: Session, pepper: bytes, address_key: str, *, by: str, now: datetime) -> bool:
     """Lets an address be mailed again; says whether it was suppressed."""
-    reader = _reader(session, address_key)
+    reader = _reader_or_nobody(session, address_key)
     found = session.get(Suppression, address_hash(pepper, address_key))
     if found is None:
         return False
@@ -110,6 +129,7 @@ def release_origin(
     session: Session, pepper: bytes, origin: str, *, since: datetime, limit: int, by: str, now: datetime
 ) -> int:
     """Undoes what one origin suppressed since then, some at a time; gives how many, none once all are released."""
+    lock_name(session, _STRANGERS)
     found = session.exec(select(Suppression).where(Suppression.origin == origin).limit(limit)).all()
     if not found:
         return 0
@@ -184,6 +204,15 @@ def _mark(session: Session, ids: Sequence[int], cause: str, by: str, now: dateti
     session.add_all(
         SubscriptionEvent(subscriber_id=id_, kind="suppress", detail=cause, by=by, at=now) for id_ in ids
     )
+
+
+def _reader_or_nobody(session: Session, address_key: str) -> Subscriber | None:
+    """Gives the reader of an address, locked; None while nobody can become one."""
+    reader = _reader(session, address_key)
+    if reader is None:
+        lock_name(session, _STRANGERS)
+        reader = _reader(session, address_key)
+    return reader
 
 
 def _reader(session: Session, address_key: str) -> Subscriber | None:

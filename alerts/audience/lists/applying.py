@@ -49,7 +49,7 @@ def apply_slice(session: Session, pepper: bytes, import_id: int, now: datetime) 
         return 0
     if lines[0].step != Step.FOLLOW:
         lines = lines[:_ONE_BY_ONE]
-    judged = judge(session, pepper, lines)
+    judged = judge(session, pepper, lines, to_change=True)
     if lines[0].step == Step.FOLLOW:
         _follow(session, batch, judged, now)
     else:

@@ -68,13 +68,16 @@ def undo_slice(session: Session, pepper: bytes, import_id: int, now: datetime) -
 def _take_back(
     session: Session, pepper: bytes, batch: ImportBatch, changes: Sequence[ImportChange], now: datetime
 ) -> None:
-    touched = _touched_since(session, batch, changes)
     readers = {
         each.id: each
         for each in session.exec(
-            select(Subscriber).where(col(Subscriber.id).in_({each.subscriber_id for each in changes}))
+            select(Subscriber)
+            .where(col(Subscriber.id).in_({each.subscriber_id for each in changes}))
+            .order_by(col(Subscriber.id))
+            .with_for_update()
         )
     }
+    touched = _touched_since(session, batch, changes)
     done: list[ImportChange] = []
     new: list[int] = []
     for each in changes:
