@@ -217,7 +217,8 @@ def confirm(
     )
     topics = _chosen(session, wanted.choices)
     for each in topics:
-        subscribers.follow(session, reader, each.slug, Frequency(each.frequency), by=_BY, now=now)
+        if not subscribers.follow(session, reader, each.slug, Frequency(each.frequency), by=_BY, now=now):
+            subscribers.note(session, reader, "confirm", slug=each.slug, by=_BY, now=now)
     consent = Consent(
         subscriber_id=reader,
         wording=wanted.wording,

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, col, select
 
-from alerts.audience import erasure, spans, suppressions
+from alerts.audience import erasure, history, spans, suppressions
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.db import insert_or_ignore
@@ -230,18 +230,23 @@ def follow_many(
 
 
 def unsubscribe(session: Session, subscriber_id: int, slug: str | None, *, by: str, now: datetime) -> int:
-    """Ends one subscription, or all of them (None); gives how many it ended, none the second time."""
+    """Ends one subscription, or all of them (None); gives how many it ended, none the second time.
+
+    The wish is written down also where an import has ended them before: its undoing must not bring them back.
+    """
     acknowledge_after_openings(session, subscriber_id)
+    topic_id = None if slug is None else _topic(session, slug)
     reader = _locked(session, subscriber_id)
-    current = _current(session, subscriber_id)
-    leaving = (
-        current if slug is None else [each for each in current if each.topic_id == _topic(session, slug)]
-    )
+    held = session.exec(select(Subscription).where(Subscription.subscriber_id == subscriber_id)).all()
+    current = [each for each in held if each.until is None]
+    leaving = [each for each in current if topic_id in {None, each.topic_id}]
     for each in leaving:
         each.until = now
         session.add(each)
         spans.leave(session, subscriber_id, each.topic_id, now)
-        _record(session, subscriber_id, "unsubscribe", each.topic_id, "", by, now)
+        _record(session, subscriber_id, history.LEFT, each.topic_id, "", by, now)
+    if not leaving or (topic_id is None and len(leaving) < len(held)):
+        _leave_again(session, subscriber_id, topic_id, by, now)
     if len(leaving) == len(current) and reader.state == SubscriberState.ACTIVE:
         reader.state = SubscriberState.LEFT
         session.add(reader)
@@ -278,9 +283,12 @@ def pause(session: Session, subscriber_id: int, until: datetime | None, *, by: s
     return True
 
 
-def note(session: Session, subscriber_id: int, kind: str, *, by: str, now: datetime) -> None:
-    """Writes a reader's history where what they did is in a table of its own."""
-    _record(session, subscriber_id, kind, None, "", by, now)
+def note(
+    session: Session, subscriber_id: int, kind: str, *, slug: str | None = None, by: str, now: datetime
+) -> None:
+    """Writes a reader's history where what they did changes nothing here."""
+    topic_id = None if slug is None else _topic(session, slug)
+    _record(session, subscriber_id, kind, topic_id, "", by, now)
 
 
 def readdress(
@@ -369,13 +377,6 @@ def _topic(session: Session, slug: str) -> int:
     return found
 
 
-def _current(session: Session, subscriber_id: int) -> Sequence[Subscription]:
-    query = select(Subscription).where(
-        Subscription.subscriber_id == subscriber_id, col(Subscription.until).is_(None)
-    )
-    return session.exec(query).all()
-
-
 def _take_back(session: Session, ids: Sequence[int]) -> None:
     """Makes readers active who had left everything."""
     query = sa.update(Subscriber).where(
@@ -412,6 +413,13 @@ def _views(session: Session, readers: Sequence[Subscriber]) -> list[SubscriberVi
 def _known(subscriber_id: int | None) -> int:
     assert subscriber_id is not None, "read from the table"
     return subscriber_id
+
+
+def _leave_again(session: Session, subscriber_id: int, topic_id: int | None, by: str, now: datetime) -> None:
+    """Writes down that a reader leaves, unless that is their last word: a link can be followed any number of times."""
+    words = history.words_about(history.last_words(session, [subscriber_id])[subscriber_id], topic_id)
+    if not words or any((each.kind, each.by) != (history.LEFT, by) for each in words):
+        _record(session, subscriber_id, history.LEFT, topic_id, "", by, now)
 
 
 def _record(

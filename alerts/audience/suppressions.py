@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 _TABLE = table_of(Suppression)
 _SUBSCRIBER = table_of(Subscriber)
+IMPORT = "import:"  # the beginning of an import's name as an origin
+NOBODYS = "imports"  # the origin of what was imported and no undoing takes back
 _STRANGERS = "addresses that are nobody's"
 _REPLIES_COME_WITHIN = timedelta(hours=1)  # of the opening of their mail
 
@@ -61,17 +63,27 @@ def suppress(
     origin: str,
     now: datetime,
 ) -> bool:
-    """Stops all mail to an address, known or not; the first cause stays. Says whether it is new."""
+    """Stops all mail to an address, known or not; the first cause stays. Says whether it is new.
+
+    An import's cause gives way, as that import may be undone. Where two imports name an address, neither's undoing
+    releases it.
+    """
     reader = _reader_or_nobody(session, address_key)
-    is_new = not is_suppressed(session, pepper, address_key)
-    _insert(session, [_row(pepper, address_key, cause, evidence, origin, now)])
+    found = session.get(Suppression, address_hash(pepper, address_key), with_for_update=True)
+    is_news = found is None or _is_imports(found.origin) > _is_imports(origin)
+    if found is None:
+        _insert(session, [_row(pepper, address_key, cause, evidence, origin, now)])
+    elif is_news:
+        found.cause, found.evidence, found.origin, found.at = cause, evidence, origin, now
+    elif _is_imports(found.origin) and found.origin != origin:
+        found.evidence, found.origin = f"{found.origin} {origin}", NOBODYS
     if reader is not None:
         acknowledge_after_openings(session, _id(reader))
-        if not reader.suppressed:
+        if is_news or not reader.suppressed:
             _mark(session, [_id(reader)], cause, origin, now)
-    if is_new:
+    if is_news:
         _audit(session, "address.suppress", {"cause": cause, "origin": origin, "count": 1}, origin, now)
-    return is_new
+    return found is None
 
 
 def suppress_many(
@@ -133,19 +145,27 @@ def release_origin(
     found = session.exec(select(Suppression).where(Suppression.origin == origin).limit(limit)).all()
     if not found:
         return 0
-    hashes = {each.address_hash for each in found}
     # Who was known is told by the reader's own row; who signed up since bears the cause.
     bearing = select(Subscriber).where(
         col(Subscriber.suppressed).in_({each.cause for each in found}),
         col(Subscriber.created_at) >= since,
         col(Subscriber.address_key).is_not(None),
     )
-    for reader in session.exec(bearing.with_for_update()).all():
+    readers = session.exec(bearing.with_for_update()).all()
+    of_origin = select(Suppression.address_hash).where(
+        col(Suppression.address_hash).in_([each.address_hash for each in found]), Suppression.origin == origin
+    )
+    hashes = {*session.exec(of_origin)}  # behind the locks: another cause may have taken over
+    for reader in readers:
         if address_hash(pepper, reader.address_key or "") in hashes:
             reader.suppressed = ""
             session.add(reader)
             session.add(SubscriptionEvent(subscriber_id=_id(reader), kind="release", by=by, at=now))
-    session.exec(sa.delete(Suppression).where(col(Suppression.address_hash).in_(hashes)))
+    session.exec(
+        sa.delete(Suppression).where(
+            col(Suppression.address_hash).in_(hashes), col(Suppression.origin) == origin
+        )
+    )
     _audit(session, "address.release", {"origin": origin, "count": len(found)}, by, now)
     return len(found)
 
@@ -154,6 +174,13 @@ def origin_of(session: Session, pepper: bytes, address_key: str) -> str | None:
     """Gives what suppressed an address, None when nothing did."""
     found = session.get(Suppression, address_hash(pepper, address_key))
     return None if found is None else found.origin
+
+
+def disown(session: Session, pepper: bytes, address_key: str, origin: str) -> None:
+    """Keeps a suppression of this origin from being undone with the others."""
+    found = session.get(Suppression, address_hash(pepper, address_key), with_for_update=True)
+    if found is not None and found.origin == origin:
+        found.evidence, found.origin = origin, NOBODYS
 
 
 def is_suppressed(session: Session, pepper: bytes, address_key: str) -> bool:
@@ -179,6 +206,10 @@ def count(session: Session) -> list[Counted]:
         .order_by(col(Suppression.cause), col(Suppression.origin))
     ).all()
     return [Counted(*row) for row in rows]
+
+
+def _is_imports(origin: str) -> bool:
+    return origin.startswith(IMPORT)
 
 
 def _row(

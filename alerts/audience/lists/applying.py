@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.audience import spans, subscribers, suppressions
+from alerts.audience import history, spans, subscribers, suppressions
 from alerts.audience.lists.judging import Judged, Outcome, judge
 from alerts.audience.lists.shapes import Step
 from alerts.audience.lists.staging import SLICE, audit, count, drop_lines, locked, next_lines
@@ -54,8 +54,9 @@ def apply_slice(session: Session, pepper: bytes, import_id: int, now: datetime) 
         _follow(session, batch, judged, now)
     else:
         for each in judged:
-            if each.outcome is not Outcome.OUT_ALREADY:
+            if each.outcome is not Outcome.OUT_ALREADY or each.line.step == Step.SUPPRESS:
                 _opt_out(session, pepper, batch, each, now)
+    _name(session, batch, judged, now)
     count(batch, [each.outcome for each in judged])
     batch.step, batch.line, batch.touched_at = lines[-1].step, lines[-1].line, now
     session.add(batch)
@@ -65,7 +66,7 @@ def apply_slice(session: Session, pepper: bytes, import_id: int, now: datetime) 
 
 def actor(batch: ImportBatch) -> str:
     """Names an import in readers' histories."""
-    return f"import:{batch.id}"
+    return f"{suppressions.IMPORT}{batch.id}"
 
 
 # --- readers -------------------------------------------------------------------------------------------
@@ -225,13 +226,50 @@ def remember(
         session.connection().execute(sa.insert(_CHANGE), rows)
 
 
+def _name(session: Session, batch: ImportBatch, judged: Sequence[Judged], now: datetime) -> None:
+    """Writes down of whom this import says what another said before it, once: undoing that one leaves them alone."""
+    stands = {Outcome.UNCHANGED, Outcome.OUT_ALREADY}
+    named = {
+        each.line.line: (
+            each.reader.id,
+            each.topic_id,
+            each.line.frequency if each.outcome is Outcome.UNCHANGED else "",
+        )
+        for each in judged
+        if each.outcome in stands and each.reader is not None and each.line.step != Step.SUPPRESS
+    }
+    last = history.last_words(session, {reader for reader, _, _ in named.values()})
+    rows = []
+    for reader, topic, detail in named.values():
+        if any(_is_anothers(each, batch) for each in history.words_about(last[reader], topic)):
+            rows.append(
+                {
+                    "subscriber_id": reader,
+                    "topic_id": topic,
+                    "kind": history.NAMED,
+                    "detail": detail,
+                    "by": actor(batch),
+                    "at": now,
+                }
+            )
+    if rows:
+        session.connection().execute(sa.insert(_EVENT), rows)
+
+
+def _is_anothers(event: SubscriptionEvent, batch: ImportBatch) -> bool:
+    """Whether another import did this, and none has named it since."""
+    is_imports = event.by.startswith(suppressions.IMPORT) and event.by != actor(batch)
+    return is_imports and event.kind != history.NAMED
+
+
 # --- opt-outs ------------------------------------------------------------------------------------------
 
 
 def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged, now: datetime) -> None:
     line = judged.line
     if line.step == Step.SUPPRESS:
-        if judged.reader is not None and not judged.reader.suppressed:
+        is_new = judged.outcome is not Outcome.OUT_ALREADY
+        if is_new and judged.reader is not None and not judged.reader.suppressed:
             remember(session, batch, [("suppress", line.line, judged.reader.id, None, "")], now)
         suppressions.suppress(
             session,
@@ -260,6 +298,8 @@ def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged
         ]
         if line.step == Step.LEAVE_ALL:
             changes.append(("leave", line.line, reader, None, ""))
+        elif not judged.before:
+            changes.append(("away", line.line, reader, judged.topic_id, ""))
     remember(session, batch, changes, now)
     if line.step == Step.LEAVE and not judged.before:
         # Never followed here: the row is what tells that this reader had left it.
@@ -267,6 +307,6 @@ def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged
         session.connection().execute(
             insert_or_ignore(session, _SUBSCRIPTION), {"subscriber_id": reader, "until": now, **row}
         )
-    _write_down(session, batch, [judged], "unsubscribe", {line.address_key: reader}, now)
+    _write_down(session, batch, [judged], history.LEFT, {line.address_key: reader}, now)
     if judged.reader is not None:
         subscribers.unsubscribe(session, reader, line.topic or None, by=actor(batch), now=now)
