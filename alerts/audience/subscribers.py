@@ -185,13 +185,7 @@ def follow(
         kind = "follow"
         spans.begin(session, [subscriber_id], topic_id, frequency, now)
     elif held.frequency != frequency:
-        before = held.model_copy()
-        spans.change(session, subscriber_id, topic_id, Frequency(held.frequency), frequency, now)
-        is_immediate = not frequency.is_digest and not Frequency(held.frequency).is_digest
-        held.immediate_since = (held.immediate_since or held.chosen_at) if is_immediate else None
-        held.frequency, held.chosen_at = frequency, now
-        session.flush()
-        diversions.settle_change(session, before, now)
+        change_frequency(session, [held], frequency, now)
         kind = "change"
     else:
         return False
@@ -199,6 +193,23 @@ def follow(
     session.add_all([held, reader])
     _record(session, subscriber_id, kind, topic_id, frequency, by, now)
     return True
+
+
+def change_frequency(
+    session: Session, held: Sequence[Subscription], frequency: Frequency, now: datetime
+) -> None:
+    """Has a topic come to readers at another frequency, who have had it at the same one; their rows are locked."""
+    before = [each.model_copy() for each in held]
+    topic_id, old = held[0].topic_id, Frequency(held[0].frequency)
+    spans.change(session, [each.subscriber_id for each in held], topic_id, old, frequency, now)
+    is_immediate = not frequency.is_digest and not old.is_digest
+    for each in held:
+        each.immediate_since = (each.immediate_since or each.chosen_at) if is_immediate else None
+        each.frequency, each.chosen_at = frequency, now
+    session.add_all(held)
+    session.flush()
+    for each in before:
+        diversions.settle_change(session, each, now)
 
 
 def follow_many(

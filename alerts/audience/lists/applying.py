@@ -157,18 +157,12 @@ def _change(session: Session, judged: Sequence[Judged], now: datetime) -> None:
     for each in judged:
         assert each.reader is not None, "only a known reader's frequency changes"
         groups[each.topic_id or 0, each.before, each.line.frequency].append(each.reader.id)
-    for (topic_id, old, new), members in groups.items():
-        change(session, members, topic_id, old, new, now)
-
-
-def change(session: Session, ids: Sequence[int], topic_id: int, old: str, new: str, now: datetime) -> None:
-    """Changes the frequency of readers who have the same one."""
-    session.exec(
-        sa.update(Subscription)
-        .where(col(Subscription.topic_id) == topic_id, col(Subscription.subscriber_id).in_(ids))
-        .values(frequency=new, chosen_at=now)
-    )
-    spans.change_many(session, ids, topic_id, Frequency(old), Frequency(new), now)
+    for (topic_id, _, new), members in groups.items():
+        query = select(Subscription).where(
+            col(Subscription.topic_id) == topic_id, col(Subscription.subscriber_id).in_(members)
+        )
+        held = session.exec(query.order_by(col(Subscription.subscriber_id))).all()
+        subscribers.change_frequency(session, held, Frequency(new), now)
 
 
 def _write_down(

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from alerts.audience import history, spans, subscribers, suppressions
-from alerts.audience.lists.applying import actor, change
+from alerts.audience.lists.applying import actor
 from alerts.audience.lists.staging import SLICE, UNDO_FOR, audit, count, drop_lines, locked, next_lines
 from alerts.errors import Conflict
 from alerts.models import (
@@ -172,7 +172,7 @@ def _restore(
         case "away":
             session.delete(held)
         case "change":
-            change(session, [reader_id], done.topic_id, held.frequency, done.before, now)
+            subscribers.change_frequency(session, [held], Frequency(done.before), now)
         case "follow":
             held.until = now
             spans.leave(session, reader_id, done.topic_id, now)
