@@ -359,6 +359,35 @@ def test_an_export_is_read_back_to_the_same_export(site: Database, sqlite_db: Da
     assert exported(site) == first
 
 
+def test_an_export_with_who_left_is_read_back_to_the_same_lines(sqlite_db: Database) -> None:
+    def of_import(text: str) -> str:
+        with sqlite_db.begin() as session:
+            _empty(session)
+            for slug in ("all", "ferries"):
+                a_topic(session, slug)
+        imported(sqlite_db, text)
+        return exported(sqlite_db, with_left=True)
+
+    first = of_import(
+        csv_of(
+            "ana@example.org,all,every,,de,Asia/Tokyo,9,2,2027-01-01",
+            "ben@example.org,all,daily,,de,Europe/Berlin,20,5,",
+            "ben@example.org,ferries,weekly,left,,,,,",
+            "cem@example.org,ferries,weekly,left,fr,Europe/Paris,8,,",
+            "dora@example.org,,,left,fr,Europe/Paris,8,,",
+            columns="address,topic,frequency,status,language,zone,digest_hour,digest_weekday,paused_until",
+        )
+    )
+    assert first.count("Europe/Paris") == 2
+    with sqlite_db.begin() as session:
+        reader = subscribers.find(session, "ana@example.org")
+        subscribers.unsubscribe(session, reader, None, by="reader", now=LATER)
+    first = exported(sqlite_db, with_left=True)
+    second = of_import(first)
+    assert sorted(second.splitlines()) == sorted(first.splitlines())
+    assert of_import(second) == second, "their order stays from then on"
+
+
 def test_an_export_has_who_follows_now_or_also_who_does_not(site: Database) -> None:
     imported(site, csv_of(*(f"{name}@example.org,all,every," for name in ("ana", "ben", "cem", "dora"))))
     imported(site, csv_of("ana@example.org,ferries,every,", "eve@example.org,,,left"))

@@ -139,6 +139,14 @@ def test_our_own_columns() -> None:
     }
 
 
+@pytest.mark.parametrize("topic", ["", "all"])
+def test_an_opt_out_brings_its_settings_along_and_none_of_them_is_in_its_way(topic: str) -> None:
+    header = "address,topic,status,language,zone,digest_hour"
+    line = only(lines(f"{header}\nana@example.org,{topic},left,de,Europe/Berlin,8\n"))
+    assert line.settings == {"language": "de", "zone": "Europe/Berlin", "digest_hour": 8}
+    assert only(lines(f"{header}\nana@example.org,{topic},left,de,Europe/Ulm,8\n")).settings == {}
+
+
 def test_listmonks_columns() -> None:
     ana, ben, cem = lines(LISTMONK, topic="all", consent_source="old list", consent_date="created_at")
     assert isinstance(ana, Line)

@@ -156,10 +156,11 @@ class _Columns:
         if step is Step.SUPPRESS:
             return Line(row.line, step, address, cause=cause)
         if step is Step.LEAVE_ALL and not topic:
-            return Line(row.line, step, address)
+            return Line(row.line, step, address, settings=self._settings_if_any(row))
         frequency = _frequency(self._own(row, "frequency") or self._given.frequency or Frequency.EVERY)
         if step is Step.LEAVE_ALL:
-            return Line(row.line, Step.LEAVE, address, topic, frequency)
+            settings = self._settings_if_any(row)
+            return Line(row.line, Step.LEAVE, address, topic, frequency, settings=settings)
         if not topic:
             raise Refused("No topic: name it with --topic, or in a column `topic`.")
         return Line(
@@ -217,6 +218,13 @@ class _Columns:
             return _time(own, now, "CONFIRM_TIME")
         own = self._cell(row, self._consent_column) if self._consent_column else self._given.consent_date
         return _time(own, now, "the date of the consent")
+
+    def _settings_if_any(self, row: Row) -> dict[str, Any]:
+        """Reads the settings of who leaves: an opt-out counts whatever they are."""
+        try:
+            return self._settings(row)
+        except Refused:
+            return {}
 
     def _settings(self, row: Row) -> dict[str, Any]:
         settings: dict[str, Any] = {}
