@@ -65,8 +65,11 @@ def test_any_common_dialect_is_read(encoding: str, delimiter: str, ending: str) 
     ]
 
 
-def test_a_spreadsheets_line_that_names_the_delimiter_is_no_header() -> None:
-    read = table("sep=;\naddress;topic\nana@example.org;all\n")
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_spreadsheets_line_that_names_the_delimiter_is_no_header(delimiter: str) -> None:
+    text = "sep=;\r\naddress;topic\r\nana@example.org;all\r\n"
+    read = table(text.replace(";", delimiter))
+    assert read.delimiter == delimiter
     assert read.header == ("address", "topic")
     assert [row.line for row in read.rows] == [3]
 
@@ -99,7 +102,20 @@ def test_a_quote_that_is_never_closed_takes_no_memory_and_no_line_number() -> No
     assert all(row.line > 3_000 for row in others)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0\0\0", b"\n\n\n", b"\xff\xfe", b'"\n'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0\0\0",
+        b"\n\n\n",
+        b"\xff\xfe",
+        b'"\n',
+        b"a" * 70_000,
+        b"address," + b"x" * 70_000 + b"\nana@example.org,1\n",
+        b'address,"' + b"x" * 70_000,
+        b"\n" * 1_100_000,
+    ],
+)
 def test_what_has_no_column_names_is_no_list(data: bytes) -> None:
     with pytest.raises(Refused):
         lines(data)
@@ -184,6 +200,23 @@ def test_mailchimps_columns_tell_who_has_left_whatever_the_file_is_called() -> N
     assert [each.step for each in found if isinstance(each, Line)] == [Step.LEAVE, Step.LEAVE]
 
 
+@pytest.mark.parametrize("given", [{"file_name": "subscribed_x.csv"}, {"status": "subscribed"}, {}])
+def test_a_readers_own_status_comes_before_that_of_mailchimps_file(given: dict[str, str]) -> None:
+    header, *_ = MAILCHIMP.splitlines()
+    for status, step in (
+        ("unsubscribed", Step.LEAVE),
+        ("Cleaned", Step.SUPPRESS),
+        ("subscribed", Step.FOLLOW),
+    ):
+        text = f"{header},Status\nana@example.org,Ana,,2,2018-10-11 09:55:14,,,,1,a,,{status}\n"
+        assert only(lines(text, topic="all", consent_source="old list", **given)).step is step
+    text = f"{header},Status\nana@example.org,Ana,,2,2018-10-11 09:55:14,,,,1,a,,pending\n"
+    (bad,) = lines(text, topic="all", consent_source="old list", **given)
+    assert isinstance(bad, Bad)
+    text = f"{header},Status\nana@example.org,Ana,,2,,,,,1,a,,subscribed\n"
+    assert only(lines(text, topic="all", file_name="unsubscribed_x.csv")).step is Step.LEAVE
+
+
 def test_the_format_is_guessed_from_the_names() -> None:
     assert shapes.guess(table(LISTMONK).header) is Shape.LISTMONK
     assert shapes.guess(table(MAILCHIMP).header) is Shape.MAILCHIMP
@@ -207,6 +240,8 @@ def test_the_format_is_guessed_from_the_names() -> None:
         ({"status": "odd"}, AGREED, "unknown"),
         ({"language": "D"}, AGREED, "language"),
         ({"zone": "Europe/Ulm"}, AGREED, "time zone"),
+        ({"zone": "localtime"}, AGREED, "time zone"),
+        ({"zone": "Factory"}, AGREED, "time zone"),
         ({"digest_hour": "24"}, AGREED, "0 to 23"),
         ({"digest_weekday": "\u0663"}, AGREED, "0 to 6"),
         ({"paused_until": "soon"}, AGREED, "paused_until"),

@@ -55,18 +55,27 @@ def read(file: BinaryIO) -> Table:
     encoding = _encoding(start)
     whole = io.BufferedReader(_Rejoined(start, file), _READ_AT_ONCE)
     lines = _Lines(io.TextIOWrapper(whole, encoding, errors="replace", newline=""))
-    first = next((line for line in lines if line.strip()), "")
-    if "\0" in first or not first:
-        raise Refused("This is no CSV file: it has no line of column names.")
-    delimiter = _delimiter(first)
-    if first.lower().startswith(_SEPARATOR_LINE) and len(first.strip()) == len(_SEPARATOR_LINE) + 1:
-        delimiter, first = first[len(_SEPARATOR_LINE)], next(lines, "")
-    lines.put_back(first)
-    rows = _rows(lines, delimiter)
-    header = next(rows, None)
+    try:
+        delimiter = _begin(lines)
+        rows = _rows(lines, delimiter)
+        header = next(rows, None)
+    except csv.Error:
+        header = None
     if not isinstance(header, Row):
         raise Refused("This is no CSV file: its line of column names cannot be read.")
     return Table(encoding, delimiter, header.cells, _whole(rows, len(header.cells)))
+
+
+def _begin(lines: "_Lines") -> str:
+    """Gives the delimiter, and leaves the lines at that of the column names."""
+    first = next((line for line in lines if line.strip()), "")
+    if "\0" in first or not first:
+        raise Refused("This is no CSV file: it has no line of column names.")
+    # A tab may be what it names, so only the line's end is no part of it.
+    if first.lower().startswith(_SEPARATOR_LINE) and len(first.rstrip("\r\n")) == len(_SEPARATOR_LINE) + 1:
+        return first[len(_SEPARATOR_LINE)]
+    lines.put_back(first)
+    return _delimiter(first)
 
 
 class _Rejoined(io.RawIOBase):

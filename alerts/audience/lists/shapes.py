@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
-from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.lists.cells import plain
 from alerts.audience.lists.rows import Bad, Row, Table
+from alerts.audience.zones import is_zone
 from alerts.errors import Refused
 from alerts.models import Frequency
 
@@ -205,9 +204,10 @@ class _Columns:
         )
 
     def _status_of(self, row: Row) -> str:
-        if self._shape is Shape.MAILCHIMP and self._status:
+        own = self._cell(row, "status").lower()
+        if self._shape is Shape.MAILCHIMP and self._status and not _is_stricter(own, self._status):
             return self._status
-        return (self._cell(row, "status") or self._status).lower()
+        return own or self._status
 
     def _consent_date(self, row: Row) -> datetime:
         now = self._given.now
@@ -233,7 +233,7 @@ class _Columns:
                 raise Refused("The language is none: write a tag such as en or de.")
             settings["language"] = language
         if zone := self._own(row, "zone"):
-            if zone not in _zones():
+            if not is_zone(zone):
                 raise Refused("The time zone is none of the IANA's, such as Europe/Berlin.")
             settings["zone"] = zone
         for name, limit in (("digest_hour", _HOURS), ("digest_weekday", _WEEKDAYS)):
@@ -244,6 +244,13 @@ class _Columns:
         if paused := self._own(row, "paused_until"):
             settings["paused_until"] = _parsed(paused, "paused_until").isoformat()
         return settings
+
+
+def _is_stricter(own: str, of_file: str) -> bool:
+    """Whether a reader's own status, unlike their file's, keeps them from getting mail."""
+    if of_file in _LEFT | _STOPPED:
+        return False
+    return own in _LEFT | _STOPPED or (own in _NEVER_AGREED and of_file in _FOLLOWS)
 
 
 def _step(status: str) -> tuple[Step, str]:
@@ -296,8 +303,3 @@ def _parsed(text: str, what: str) -> datetime:
         raise Refused(
             f"Write {what} as 2026-11-22, or 2026-11-22 07:00:00; without a zone it is UTC."
         ) from None
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
