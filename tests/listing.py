@@ -1,6 +1,7 @@
 """Imports and exports as tests make them."""
 
 import io
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,14 @@ LATER = NOW + timedelta(hours=1)
 AGREED = {"consent_source": "the fair", "consent_date": "2026-01-02"}
 
 
-def staged(db: Database, text: str, *, with_opt_outs: bool = True, **given: Any) -> tuple[int, list[Bad]]:
+def staged(
+    db: Database,
+    text: str,
+    *,
+    with_opt_outs: bool = True,
+    clock: Callable[[], datetime] = lambda: NOW,
+    **given: Any,
+) -> tuple[int, list[Bad]]:
     """Stages a file, and gives the import's number and the refused lines."""
     table = rows.read(io.BytesIO(text.encode()))
     refused: list[Bad] = []
@@ -33,7 +41,7 @@ def staged(db: Database, text: str, *, with_opt_outs: bool = True, **given: Any)
         with_opt_outs=with_opt_outs,
         refuse=refused.append,
         advance=lambda _: None,
-        now=NOW,
+        clock=clock,
     )
     return number, refused
 

@@ -229,6 +229,17 @@ def test_an_import_can_be_applied_by_two_at_once(site: Database) -> None:
         assert session.exec(select(ImportBatch)).one().counts == {Outcome.NEW: 2_500}
 
 
+def test_a_file_that_comes_in_slowly_is_not_given_up(sqlite_db: Database) -> None:
+    times = iter([NOW + timedelta(hours=hours) for hours in (0, 20, 40)])
+    with sqlite_db.begin() as session:
+        a_topic(session, "all")
+    text = csv_of(*(f"r{index}@example.org,all,every," for index in range(3 * staging.SLICE)))
+    number, _ = staged(sqlite_db, text, clock=lambda: next(times))
+    run.tend(sqlite_db, PEPPER, lambda: NOW + timedelta(hours=60))
+    with sqlite_db.begin() as session:
+        staging.seal(session, number, by="test", now=NOW)
+
+
 def test_what_is_given_up_or_too_old_to_undo_goes(site: Database) -> None:
     imported(site, ANA_AND_BEN)
     staged(site, csv_of("cem@example.org,all,every,"))

@@ -98,8 +98,27 @@ def test_a_quote_that_is_never_closed_takes_no_memory_and_no_line_number() -> No
     read = table(b'address,topic\n"ana@example.org,all\n' + b"ben@example.org,all\n" * 5_000)
     bad, *others = list(read.rows)
     assert isinstance(bad, Bad)
-    assert bad.line == 2
-    assert all(row.line > 3_000 for row in others)
+    assert (bad.line, bad.why) == (
+        2,
+        "Up to line 101: A cell is longer than 65536 characters or 100 lines, or a quote is never closed.",
+    )
+    assert [row.line for row in others] == [*range(102, 5_003)]
+
+
+def test_a_quote_that_another_closes_far_below_is_refused_with_all_its_lines() -> None:
+    read = table(
+        b'address,topic\n"ana@example.org,all\n' + b"ben@example.org,all\n" * 50 + b'cem@example.org",all,x\n'
+    )
+    (bad,) = read.rows
+    assert bad == Bad(2, "Up to line 53: It has 3 cells, and there are 2 columns.")
+    (refused,) = lines(b'address,topic\n"ana@example.org,all\nben@example.org",all\n', **AGREED)
+    assert isinstance(refused, Bad)
+    assert refused.why.startswith("Up to line 3: ")
+    assert "ana" not in refused.why
+
+
+def test_blank_lines_before_the_names_are_passed_over() -> None:
+    assert [row.line for row in table(b"\n" * 200 + b"address,topic\nana@example.org,all\n").rows] == [202]
 
 
 @pytest.mark.parametrize(
@@ -282,6 +301,13 @@ def test_letters_in_another_encoding_are_refused_where_they_are_read() -> None:
     assert isinstance(bad, Bad)
     assert "UTF-8" in bad.why
     only(lines("address,name\njurg@example.org,J\xfcrg\n".encode("latin-1"), **AGREED))
+
+
+def test_only_in_a_list_of_our_own_an_apostrophe_may_be_ours() -> None:
+    assert only(lines("address,topic\n'+ana@example.org,all\n", **AGREED)).address.key == "+ana@example.org"
+    for header in ("address,topic,name", "email,topic"):
+        line = only(lines(f"{header}\n'+ana@example.org,all{',x' * header.count('name')}\n", **AGREED))
+        assert line.address.key == "'+ana@example.org"
 
 
 @given(st.text())

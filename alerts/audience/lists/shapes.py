@@ -122,6 +122,8 @@ class _Columns:
             if known in self._places and (known in OWN_COLUMNS or known in _ADDRESS_COLUMNS):
                 raise Refused(f"There are two columns called {known}.")
             self._places.setdefault(known, place)
+        # Only our export guards its cells: in others' lists an apostrophe is a letter of the name.
+        self._is_own = self._shape is Shape.CSV and self._places.keys() <= {*OWN_COLUMNS}
         self._address = self._address_column()
         self._status = self._status_of_file()
         self._consent_column = given.consent_date.strip().lower()
@@ -134,7 +136,7 @@ class _Columns:
         try:
             return self._line(row)
         except Refused as error:
-            return Bad(row.line, str(error))
+            return row.refused(str(error))
 
     def _address_column(self) -> str:
         found = [each for each in _ADDRESS_COLUMNS if each in self._places]
@@ -175,7 +177,8 @@ class _Columns:
 
     def _cell(self, row: Row, name: str) -> str:
         place = self._places.get(name)
-        text = "" if place is None else plain(row.cells[place]).strip()
+        cell = "" if place is None else row.cells[place]
+        text = (plain(cell) if self._is_own else cell).strip()
         if "\ufffd" in text:
             raise Refused(f"What stands under {name} is neither UTF-8 nor UTF-16.")
         return text
