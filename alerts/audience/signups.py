@@ -199,6 +199,7 @@ def confirm(
 
     `version` is of what they were shown. Done again, it changes nothing and says whose it is.
     """
+    suppressions.take_turns(session)
     wanted = _wanted(session, notice_id, now, to_change=True)
     if wanted is None:
         return NotConfirmed.GONE

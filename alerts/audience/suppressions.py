@@ -24,6 +24,7 @@ _SUBSCRIBER = table_of(Subscriber)
 IMPORT = "import:"  # the beginning of an import's name as an origin
 NOBODYS = "imports"  # the origin of what was imported and no undoing takes back
 _STRANGERS = "addresses that are nobody's"
+_LONGEST_WAIT = timedelta(minutes=5)  # for one's turn: rows bear the time before it
 _REPLIES_COME_WITHIN = timedelta(hours=1)  # of the opening of their mail
 
 
@@ -36,12 +37,17 @@ class Counted:
     count: int
 
 
+def take_turns(session: Session) -> None:
+    """Has whoever makes readers, suppresses or releases addresses go on one at a time; before any lock on a reader."""
+    lock_name(session, _STRANGERS)
+
+
 def hold(session: Session, address_keys: Collection[str]) -> None:
     """Keeps addresses as they are until the transaction ends: whether they are readers', and whether suppressed.
 
     It comes before any other lock on a reader.
     """
-    lock_name(session, _STRANGERS)
+    take_turns(session)
     session.connection().execute(_HOLD, {"keys": address_keys})
 
 
@@ -68,7 +74,8 @@ def suppress(
     An import's cause gives way, as that import may be undone. Where two imports name an address, neither's undoing
     releases it.
     """
-    reader = _reader_or_nobody(session, address_key)
+    take_turns(session)
+    reader = _reader(session, address_key)
     found = session.get(Suppression, address_hash(pepper, address_key), with_for_update=True)
     is_news = found is None or _is_imports(found.origin) > _is_imports(origin)
     if found is None:
@@ -125,7 +132,8 @@ def suppress_many(
 
 def release(session: Session, pepper: bytes, address_key: str, *, by: str, now: datetime) -> bool:
     """Lets an address be mailed again; says whether it was suppressed."""
-    reader = _reader_or_nobody(session, address_key)
+    take_turns(session)
+    reader = _reader(session, address_key)
     found = session.get(Suppression, address_hash(pepper, address_key))
     if found is None:
         return False
@@ -141,14 +149,15 @@ def release_origin(
     session: Session, pepper: bytes, origin: str, *, since: datetime, limit: int, by: str, now: datetime
 ) -> int:
     """Undoes what one origin suppressed since then, some at a time; gives how many, none once all are released."""
-    lock_name(session, _STRANGERS)
+    take_turns(session)
     found = session.exec(select(Suppression).where(Suppression.origin == origin).limit(limit)).all()
     if not found:
         return 0
-    # Who was known is told by the reader's own row; who signed up since bears the cause.
+    # Who was known is told by the reader's own row; who has the address only since then bears the cause.
+    since -= _LONGEST_WAIT
     bearing = select(Subscriber).where(
         col(Subscriber.suppressed).in_({each.cause for each in found}),
-        col(Subscriber.created_at) >= since,
+        sa.or_(col(Subscriber.created_at) >= since, col(Subscriber.address_since) >= since),
         col(Subscriber.address_key).is_not(None),
     )
     readers = session.exec(bearing.with_for_update()).all()
@@ -235,15 +244,6 @@ def _mark(session: Session, ids: Sequence[int], cause: str, by: str, now: dateti
     session.add_all(
         SubscriptionEvent(subscriber_id=id_, kind="suppress", detail=cause, by=by, at=now) for id_ in ids
     )
-
-
-def _reader_or_nobody(session: Session, address_key: str) -> Subscriber | None:
-    """Gives the reader of an address, locked; None while nobody can become one."""
-    reader = _reader(session, address_key)
-    if reader is None:
-        lock_name(session, _STRANGERS)
-        reader = _reader(session, address_key)
-    return reader
 
 
 def _reader(session: Session, address_key: str) -> Subscriber | None:

@@ -159,6 +159,22 @@ def test_opt_outs_come_along_wherever_they_stand_in_the_file(site: Database) -> 
     assert imported(site, csv_of("gone@example.org,,,left"), now=LATER)[1] == {Outcome.OUT_ALREADY: 1}
 
 
+@pytest.mark.parametrize("topic", ["", "ferries"])
+def test_who_has_left_and_is_suppressed_is_still_suppressed_when_they_come_back(
+    sqlite_db: Database, topic: str
+) -> None:
+    with sqlite_db.begin() as session:
+        for slug in ("all", "ferries"):
+            a_topic(session, slug)
+        suppressions.suppress(
+            session, PEPPER, "ana@example.org", cause="complaint", evidence="", origin="x", now=NOW
+        )
+    imported(sqlite_db, csv_of(f"ana@example.org,{topic},,left"))
+    with sqlite_db.begin() as session:
+        reader = subscribers.find(session, "ana@example.org")
+        assert subscribers.show(session, reader).suppressed == "complaint"
+
+
 def test_opt_outs_can_be_left_out(site: Database) -> None:
     text = csv_of("ana@example.org,all,every,", "ben@example.org,,,left")
     number, _ = staged(site, text, with_opt_outs=False)
@@ -331,6 +347,21 @@ def test_a_half_applied_import_can_be_undone(site: Database, monkeypatch: pytest
     with site.begin() as session:
         assert session.exec(select(ImportLine)).all() == []
         assert {each.state for each in session.exec(select(Subscriber))} == {"erased"}
+
+
+def test_who_moved_since_to_an_address_of_an_imported_suppression_is_released_with_it(
+    sqlite_db: Database,
+) -> None:
+    with sqlite_db.begin() as session:
+        reader = subscribers.add(session, PEPPER, normalise("ben@example.org"), by="web", now=NOW)
+    number, _ = imported(sqlite_db, csv_of("ana@example.org,,,cleaned"), now=LATER)
+    with sqlite_db.begin() as session:
+        address = normalise("ana@example.org")
+        assert subscribers.readdress(session, PEPPER, reader, address, by="reader", now=LATER)
+        assert subscribers.show(session, reader).suppressed == "cleaned"
+    undo(sqlite_db, number)
+    with sqlite_db.begin() as session:
+        assert subscribers.show(session, reader).suppressed == ""
 
 
 def test_who_signed_up_since_under_an_imported_suppression_is_released_with_it(site: Database) -> None:

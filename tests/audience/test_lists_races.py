@@ -162,6 +162,20 @@ def test_who_leaves_while_an_import_is_applied_stays_away(site: Database, line: 
         assert session.exec(select(DigestSpan)).all() == []
 
 
+def test_who_is_erased_while_an_import_is_applied_does_not_come_back(site: Database) -> None:
+    imported(site, csv_of("ana@example.org,all,every,"))
+    with site.begin() as session:
+        reader = subscribers.find(session, "ana@example.org")
+    apply = applies(site, "ana@example.org,all,daily,", "ana@example.org,ferries,daily,")
+
+    def erase(session: Session) -> None:
+        subscribers.erase(session, reader, by="reader", now=NOW)
+
+    assert one_then_the_other(site, erase, apply) == 2
+    with site.begin() as session:
+        assert [each.state for each in session.exec(select(Subscriber))] == ["erased"]
+
+
 def test_who_leaves_while_an_import_is_undone_stays_away(site: Database) -> None:
     imported(site, csv_of("ana@example.org,all,daily,"))
     number, _ = imported(site, csv_of("ana@example.org,all,every,"), now=LATER)

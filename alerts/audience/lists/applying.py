@@ -11,8 +11,8 @@ from sqlmodel import Session, col, select
 from alerts.audience import history, spans, subscribers, suppressions
 from alerts.audience.lists.judging import Judged, Outcome, judge
 from alerts.audience.lists.shapes import Step
-from alerts.audience.lists.staging import SLICE, audit, count, drop_lines, locked, next_lines
-from alerts.db import among, insert_or_ignore
+from alerts.audience.lists.staging import SLICE, StagedLine, audit, count, drop_lines, locked, next_lines
+from alerts.db import among, insert_or_ignore, prefer_indexes
 from alerts.models import (
     Consent,
     Frequency,
@@ -49,9 +49,9 @@ def apply_slice(session: Session, pepper: bytes, import_id: int, now: datetime) 
         return 0
     if lines[0].step != Step.FOLLOW:
         lines = lines[:_ONE_BY_ONE]
-    judged = judge(session, pepper, lines, to_change=True)
+    judged = judge(session, pepper, _held(session, batch, lines))
     if lines[0].step == Step.FOLLOW:
-        _follow(session, batch, judged, now)
+        _follow(session, pepper, batch, judged, now)
     else:
         for each in judged:
             if each.outcome is not Outcome.OUT_ALREADY or each.line.step == Step.SUPPRESS:
@@ -64,6 +64,14 @@ def apply_slice(session: Session, pepper: bytes, import_id: int, now: datetime) 
     return len(lines)
 
 
+def _held(session: Session, batch: ImportBatch, lines: Sequence[StagedLine]) -> Sequence[StagedLine]:
+    """Holds these lines' addresses; gives the lines without those that an erasure took away meanwhile."""
+    prefer_indexes(session)
+    suppressions.hold(session, [each.address_key for each in lines])
+    still = {each.line for each in next_lines(session, batch, len(lines))}
+    return [each for each in lines if each.line in still]
+
+
 def actor(batch: ImportBatch) -> str:
     """Names an import in readers' histories."""
     return f"{suppressions.IMPORT}{batch.id}"
@@ -72,9 +80,11 @@ def actor(batch: ImportBatch) -> str:
 # --- readers -------------------------------------------------------------------------------------------
 
 
-def _follow(session: Session, batch: ImportBatch, judged: Sequence[Judged], now: datetime) -> None:
+def _follow(
+    session: Session, pepper: bytes, batch: ImportBatch, judged: Sequence[Judged], now: datetime
+) -> None:
     new = [each for each in judged if each.outcome is Outcome.NEW]
-    ids = _add_readers(session, batch, new, now)
+    ids = _add_readers(session, pepper, batch, new, now)
     ids |= {each.line.address_key: each.reader.id for each in judged if each.reader is not None}
     begun = [each for each in judged if each.outcome in {Outcome.NEW, Outcome.FOLLOWS} and not each.is_back]
     changed = [each for each in judged if each.outcome is Outcome.CHANGED]
@@ -100,15 +110,17 @@ def _follow(session: Session, batch: ImportBatch, judged: Sequence[Judged], now:
 
 
 def _add_readers(
-    session: Session, batch: ImportBatch, judged: Sequence[Judged], now: datetime
+    session: Session, pepper: bytes, batch: ImportBatch, judged: Sequence[Judged], now: datetime
 ) -> dict[str, int]:
+    # Who has left may be suppressed, too.
+    causes = suppressions.causes(session, pepper, [each.line.address_key for each in judged])
     rows = [
         {
             "address": each.line.address,
             "address_key": each.line.address_key,
             "language": each.line.settings.get("language", batch.language),
             "state": SubscriberState.ACTIVE if each.line.step == Step.FOLLOW else SubscriberState.LEFT,
-            "suppressed": "",
+            "suppressed": causes.get(each.line.address_key, ""),
             "zone": each.line.settings.get("zone", "UTC"),
             "digest_hour": each.line.settings.get("digest_hour", 7),
             "digest_weekday": each.line.settings.get("digest_weekday", 0),
@@ -276,7 +288,7 @@ def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged
         )
         return
     if judged.reader is None:
-        reader = _add_readers(session, batch, [judged], now)[line.address_key]
+        reader = _add_readers(session, pepper, batch, [judged], now)[line.address_key]
         changes = [("new", line.line, reader, judged.topic_id, "")]
     else:
         reader = judged.reader.id

@@ -60,17 +60,15 @@ class Judged:
     is_back: bool = False  # an undoing ended the subscription, which begins again
 
 
-def judge(
-    session: Session, pepper: bytes, lines: Sequence[StagedLine], *, to_change: bool = False
-) -> list[Judged]:
+def judge(session: Session, pepper: bytes, lines: Sequence[StagedLine]) -> list[Judged]:
     """Gives the outcome of each of some staged lines of one import and one step; changes nothing.
 
-    Who goes on to change it says so, and it stays true until the transaction ends.
+    It stays true for the rest of the transaction if the addresses are held.
     """
+    if not lines:
+        return []
     db.prefer_indexes(session)
     keys = [each.address_key for each in lines]
-    if to_change:
-        suppressions.hold(session, keys)
     known = _Known(session, pepper, lines, keys)
     return [known.judged(each) for each in lines]
 

@@ -71,6 +71,7 @@ def undo_slice(session: Session, pepper: bytes, import_id: int, now: datetime) -
 def _take_back(
     session: Session, pepper: bytes, batch: ImportBatch, changes: Sequence[ImportChange], now: datetime
 ) -> None:
+    suppressions.take_turns(session)
     readers = {
         each.id: each
         for each in session.exec(
