@@ -419,7 +419,7 @@ class SubscriptionEvent(SQLModel, table=True):
     subscriber_id: int = Field(foreign_key="subscriber.id", index=True, sa_type=Id)
     topic_id: int | None = Field(default=None, sa_type=Id)
     kind: str  # follow, change, unsubscribe, place, pause, resume, ask-address, keep-address, change-address,
-    # suppress, release, erase
+    # suppress, release, erase, confirm (what they follow already), named (in an import, likewise), undo (of one)
     detail: str = ""
     by: str
     at: datetime
@@ -513,7 +513,7 @@ class ImportChange(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=Id)
     import_id: int = Field(foreign_key="import_batch.id", sa_type=Id)
     line: int = Field(sa_type=Id)
-    kind: str  # new, follow, change, leave
+    kind: str  # new, follow, change, leave, away (left what they never followed), suppress
     subscriber_id: int = Field(sa_type=Id)
     topic_id: int | None = Field(default=None, sa_type=Id)
     before: str = ""  # the frequency that it replaced

@@ -74,7 +74,7 @@ def _stage(database: Database, lines: int) -> int:
         with_opt_outs=True,
         refuse=print,
         advance=lambda _: None,
-        now=now,
+        clock=lambda: datetime.now(UTC),
     )
     return number
 

@@ -18,7 +18,7 @@ from enum import StrEnum
 import structlog
 from sqlmodel import Session, col, delete, select
 
-from alerts.audience import notices, subscribers
+from alerts.audience import notices, subscribers, suppressions
 from alerts.audience.addresses import Address, masked
 from alerts.audience.tokens import Claim, Keys, Purpose, address_hash
 from alerts.models import (
@@ -171,6 +171,8 @@ def _found(
     wish = session.get(AddressChange, notice.subject_id)
     if wish is None or wish.expires_at <= now:
         return None
+    if to_change:
+        suppressions.hold(session, [wish.address_key or ""])
     reader = (
         _locked(session, wish.subscriber_id) if to_change else session.get(Subscriber, wish.subscriber_id)
     )

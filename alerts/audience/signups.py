@@ -199,6 +199,7 @@ def confirm(
 
     `version` is of what they were shown. Done again, it changes nothing and says whose it is.
     """
+    suppressions.take_turns(session)
     wanted = _wanted(session, notice_id, now, to_change=True)
     if wanted is None:
         return NotConfirmed.GONE
@@ -208,6 +209,7 @@ def confirm(
         return NotConfirmed.CHANGED
     assert wanted.address is not None, "it was not confirmed"
     assert wanted.address_key is not None, "it was not confirmed"
+    suppressions.hold(session, [wanted.address_key])
     if suppressions.is_suppressed(session, keys.pepper, wanted.address_key):
         return NotConfirmed.SUPPRESSED
     address = Address(wanted.address, wanted.address_key)
@@ -216,7 +218,8 @@ def confirm(
     )
     topics = _chosen(session, wanted.choices)
     for each in topics:
-        subscribers.follow(session, reader, each.slug, Frequency(each.frequency), by=_BY, now=now)
+        if not subscribers.follow(session, reader, each.slug, Frequency(each.frequency), by=_BY, now=now):
+            subscribers.note(session, reader, "confirm", slug=each.slug, by=_BY, now=now)
     consent = Consent(
         subscriber_id=reader,
         wording=wanted.wording,

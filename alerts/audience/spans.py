@@ -45,16 +45,9 @@ def begin(session: Session, ids: Sequence[int], topic_id: int, frequency: Freque
 
 
 def change(
-    session: Session, subscriber_id: int, topic_id: int, old: Frequency, new: Frequency, now: datetime
-) -> None:
-    """Has a topic come at another frequency from now on; what the old one owes so far still comes."""
-    change_many(session, [subscriber_id], topic_id, old, new, now)
-
-
-def change_many(
     session: Session, ids: Sequence[int], topic_id: int, old: Frequency, new: Frequency, now: datetime
 ) -> None:
-    """Changes the frequency of many readers who have the same one, as `change` does one's."""
+    """Has a topic come at another frequency from now on to readers who have the same one; what that owes still comes."""
     if old.is_digest:
         session.exec(_open_spans(ids, topic_id).values(until=now))
     begin(session, ids, topic_id, new, now)

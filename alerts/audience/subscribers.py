@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, col, select
 
-from alerts.audience import erasure, spans, suppressions
+from alerts.audience import erasure, history, spans, suppressions
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.db import insert_or_ignore
@@ -99,6 +99,7 @@ def add_many(
 ) -> Signed:
     """Signs addresses up, at most some thousands at once, as `add` does one."""
     by_key = {each.key: each.address for each in addresses}
+    suppressions.hold(session, by_key)
     known = set(session.exec(select(Subscriber.address_key).where(col(Subscriber.address_key).in_(by_key))))
     new = [key for key in by_key if key not in known]
     causes = suppressions.causes(session, pepper, new)
@@ -184,13 +185,7 @@ def follow(
         kind = "follow"
         spans.begin(session, [subscriber_id], topic_id, frequency, now)
     elif held.frequency != frequency:
-        before = held.model_copy()
-        spans.change(session, subscriber_id, topic_id, Frequency(held.frequency), frequency, now)
-        is_immediate = not frequency.is_digest and not Frequency(held.frequency).is_digest
-        held.immediate_since = (held.immediate_since or held.chosen_at) if is_immediate else None
-        held.frequency, held.chosen_at = frequency, now
-        session.flush()
-        diversions.settle_change(session, before, now)
+        change_frequency(session, [held], frequency, now)
         kind = "change"
     else:
         return False
@@ -198,6 +193,23 @@ def follow(
     session.add_all([held, reader])
     _record(session, subscriber_id, kind, topic_id, frequency, by, now)
     return True
+
+
+def change_frequency(
+    session: Session, held: Sequence[Subscription], frequency: Frequency, now: datetime
+) -> None:
+    """Has a topic come to readers at another frequency, who have had it at the same one; their rows are locked."""
+    before = [each.model_copy() for each in held]
+    topic_id, old = held[0].topic_id, Frequency(held[0].frequency)
+    spans.change(session, [each.subscriber_id for each in held], topic_id, old, frequency, now)
+    is_immediate = not frequency.is_digest and not old.is_digest
+    for each in held:
+        each.immediate_since = (each.immediate_since or each.chosen_at) if is_immediate else None
+        each.frequency, each.chosen_at = frequency, now
+    session.add_all(held)
+    session.flush()
+    for each in before:
+        diversions.settle_change(session, each, now)
 
 
 def follow_many(
@@ -229,18 +241,23 @@ def follow_many(
 
 
 def unsubscribe(session: Session, subscriber_id: int, slug: str | None, *, by: str, now: datetime) -> int:
-    """Ends one subscription, or all of them (None); gives how many it ended, none the second time."""
+    """Ends one subscription, or all of them (None); gives how many it ended, none the second time.
+
+    The wish is written down also where an import has ended them before: its undoing must not bring them back.
+    """
     acknowledge_after_openings(session, subscriber_id)
+    topic_id = None if slug is None else _topic(session, slug)
     reader = _locked(session, subscriber_id)
-    current = _current(session, subscriber_id)
-    leaving = (
-        current if slug is None else [each for each in current if each.topic_id == _topic(session, slug)]
-    )
+    held = session.exec(select(Subscription).where(Subscription.subscriber_id == subscriber_id)).all()
+    current = [each for each in held if each.until is None]
+    leaving = [each for each in current if topic_id in {None, each.topic_id}]
     for each in leaving:
         each.until = now
         session.add(each)
         spans.leave(session, subscriber_id, each.topic_id, now)
-        _record(session, subscriber_id, "unsubscribe", each.topic_id, "", by, now)
+        _record(session, subscriber_id, history.LEFT, each.topic_id, "", by, now)
+    if not leaving or (topic_id is None and len(leaving) < len(held)):
+        _leave_again(session, subscriber_id, topic_id, by, now)
     if len(leaving) == len(current) and reader.state == SubscriberState.ACTIVE:
         reader.state = SubscriberState.LEFT
         session.add(reader)
@@ -277,9 +294,12 @@ def pause(session: Session, subscriber_id: int, until: datetime | None, *, by: s
     return True
 
 
-def note(session: Session, subscriber_id: int, kind: str, *, by: str, now: datetime) -> None:
-    """Writes a reader's history where what they did is in a table of its own."""
-    _record(session, subscriber_id, kind, None, "", by, now)
+def note(
+    session: Session, subscriber_id: int, kind: str, *, slug: str | None = None, by: str, now: datetime
+) -> None:
+    """Writes a reader's history where what they did changes nothing here."""
+    topic_id = None if slug is None else _topic(session, slug)
+    _record(session, subscriber_id, kind, topic_id, "", by, now)
 
 
 def readdress(
@@ -287,6 +307,7 @@ def readdress(
 ) -> bool:
     """Has a reader mailed at another address from now on; says no when that is another reader's."""
     acknowledge_after_openings(session, subscriber_id)
+    suppressions.hold(session, [address.key])
     reader = _locked(session, subscriber_id)
     others = select(Subscriber.id).where(
         Subscriber.address_key == address.key, Subscriber.id != subscriber_id
@@ -367,13 +388,6 @@ def _topic(session: Session, slug: str) -> int:
     return found
 
 
-def _current(session: Session, subscriber_id: int) -> Sequence[Subscription]:
-    query = select(Subscription).where(
-        Subscription.subscriber_id == subscriber_id, col(Subscription.until).is_(None)
-    )
-    return session.exec(query).all()
-
-
 def _take_back(session: Session, ids: Sequence[int]) -> None:
     """Makes readers active who had left everything."""
     query = sa.update(Subscriber).where(
@@ -410,6 +424,13 @@ def _views(session: Session, readers: Sequence[Subscriber]) -> list[SubscriberVi
 def _known(subscriber_id: int | None) -> int:
     assert subscriber_id is not None, "read from the table"
     return subscriber_id
+
+
+def _leave_again(session: Session, subscriber_id: int, topic_id: int | None, by: str, now: datetime) -> None:
+    """Writes down that a reader leaves, unless that is their last word: a link can be followed any number of times."""
+    words = history.words_about(history.last_words(session, [subscriber_id])[subscriber_id], topic_id)
+    if not words or any((each.kind, each.by) != (history.LEFT, by) for each in words):
+        _record(session, subscriber_id, history.LEFT, topic_id, "", by, now)
 
 
 def _record(

@@ -1,9 +1,10 @@
 """Addresses that must not be mailed, kept by hash, so that they stay known after an erasure.
 
-Whatever writes both locks the reader first and the suppression then, or two could wait for one another.
+Whatever writes both locks the reader first and the suppression then, or two could wait for one another. An address
+that is nobody's has no row to lock: who makes a reader of one, and who suppresses or releases one, take turns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,12 +14,17 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import address_hash
-from alerts.db import among, insert_or_ignore
+from alerts.db import among, insert_or_ignore, lock_name
 from alerts.models import Audit, Subscriber, SubscriptionEvent, Suppression, table_of
 
 log = structlog.get_logger()
 
 _TABLE = table_of(Suppression)
+_SUBSCRIBER = table_of(Subscriber)
+IMPORT = "import:"  # the beginning of an import's name as an origin
+NOBODYS = "imports"  # the origin of what was imported and no undoing takes back
+_STRANGERS = "addresses that are nobody's"
+_LONGEST_WAIT = timedelta(minutes=5)  # for one's turn: rows bear the time before it
 _REPLIES_COME_WITHIN = timedelta(hours=1)  # of the opening of their mail
 
 
@@ -31,6 +37,28 @@ class Counted:
     count: int
 
 
+def take_turns(session: Session) -> None:
+    """Has whoever makes readers, suppresses or releases addresses go on one at a time; before any lock on a reader."""
+    lock_name(session, _STRANGERS)
+
+
+def hold(session: Session, address_keys: Collection[str]) -> None:
+    """Keeps addresses as they are until the transaction ends: whether they are readers', and whether suppressed.
+
+    It comes before any other lock on a reader.
+    """
+    take_turns(session)
+    session.connection().execute(_HOLD, {"keys": address_keys})
+
+
+_HOLD = (
+    sa.select(_SUBSCRIBER.c.id)
+    .where(among(_SUBSCRIBER.c.address_key, "keys"))
+    .order_by(_SUBSCRIBER.c.id)
+    .with_for_update()
+)
+
+
 def suppress(
     session: Session,
     pepper: bytes,
@@ -41,18 +69,28 @@ def suppress(
     origin: str,
     now: datetime,
 ) -> bool:
-    """Stops all mail to an address, known or not; the first cause stays. Says whether it is new."""
+    """Stops all mail to an address, known or not; the first cause stays. Says whether it is new.
+
+    An import's cause gives way, as that import may be undone. Where two imports name an address, neither's undoing
+    releases it.
+    """
+    take_turns(session)
     reader = _reader(session, address_key)
-    is_new = not is_suppressed(session, pepper, address_key)
-    _insert(session, [_row(pepper, address_key, cause, evidence, origin, now)])
-    reader = reader or _reader(session, address_key)  # it may have signed up meanwhile
+    found = session.get(Suppression, address_hash(pepper, address_key), with_for_update=True)
+    is_news = found is None or _is_imports(found.origin) > _is_imports(origin)
+    if found is None:
+        _insert(session, [_row(pepper, address_key, cause, evidence, origin, now)])
+    elif is_news:
+        found.cause, found.evidence, found.origin, found.at = cause, evidence, origin, now
+    elif _is_imports(found.origin) and found.origin != origin:
+        found.evidence, found.origin = f"{found.origin} {origin}", NOBODYS
     if reader is not None:
         acknowledge_after_openings(session, _id(reader))
-        if not reader.suppressed:
+        if is_news or not reader.suppressed:
             _mark(session, [_id(reader)], cause, origin, now)
-    if is_new:
+    if is_news:
         _audit(session, "address.suppress", {"cause": cause, "origin": origin, "count": 1}, origin, now)
-    return is_new
+    return found is None
 
 
 def suppress_many(
@@ -94,6 +132,7 @@ def suppress_many(
 
 def release(session: Session, pepper: bytes, address_key: str, *, by: str, now: datetime) -> bool:
     """Lets an address be mailed again; says whether it was suppressed."""
+    take_turns(session)
     reader = _reader(session, address_key)
     found = session.get(Suppression, address_hash(pepper, address_key))
     if found is None:
@@ -110,22 +149,32 @@ def release_origin(
     session: Session, pepper: bytes, origin: str, *, since: datetime, limit: int, by: str, now: datetime
 ) -> int:
     """Undoes what one origin suppressed since then, some at a time; gives how many, none once all are released."""
+    take_turns(session)
     found = session.exec(select(Suppression).where(Suppression.origin == origin).limit(limit)).all()
     if not found:
         return 0
-    hashes = {each.address_hash for each in found}
-    # Who was known is told by the reader's own row; who signed up since bears the cause.
+    # Who was known is told by the reader's own row; who has the address only since then bears the cause.
+    since -= _LONGEST_WAIT
     bearing = select(Subscriber).where(
         col(Subscriber.suppressed).in_({each.cause for each in found}),
-        col(Subscriber.created_at) >= since,
+        sa.or_(col(Subscriber.created_at) >= since, col(Subscriber.address_since) >= since),
         col(Subscriber.address_key).is_not(None),
     )
-    for reader in session.exec(bearing.with_for_update()).all():
+    readers = session.exec(bearing.with_for_update()).all()
+    of_origin = select(Suppression.address_hash).where(
+        col(Suppression.address_hash).in_([each.address_hash for each in found]), Suppression.origin == origin
+    )
+    hashes = {*session.exec(of_origin)}  # behind the locks: another cause may have taken over
+    for reader in readers:
         if address_hash(pepper, reader.address_key or "") in hashes:
             reader.suppressed = ""
             session.add(reader)
             session.add(SubscriptionEvent(subscriber_id=_id(reader), kind="release", by=by, at=now))
-    session.exec(sa.delete(Suppression).where(col(Suppression.address_hash).in_(hashes)))
+    session.exec(
+        sa.delete(Suppression).where(
+            col(Suppression.address_hash).in_(hashes), col(Suppression.origin) == origin
+        )
+    )
     _audit(session, "address.release", {"origin": origin, "count": len(found)}, by, now)
     return len(found)
 
@@ -134,6 +183,13 @@ def origin_of(session: Session, pepper: bytes, address_key: str) -> str | None:
     """Gives what suppressed an address, None when nothing did."""
     found = session.get(Suppression, address_hash(pepper, address_key))
     return None if found is None else found.origin
+
+
+def disown(session: Session, pepper: bytes, address_key: str, origin: str) -> None:
+    """Keeps a suppression of this origin from being undone with the others."""
+    found = session.get(Suppression, address_hash(pepper, address_key), with_for_update=True)
+    if found is not None and found.origin == origin:
+        found.evidence, found.origin = origin, NOBODYS
 
 
 def is_suppressed(session: Session, pepper: bytes, address_key: str) -> bool:
@@ -159,6 +215,10 @@ def count(session: Session) -> list[Counted]:
         .order_by(col(Suppression.cause), col(Suppression.origin))
     ).all()
     return [Counted(*row) for row in rows]
+
+
+def _is_imports(origin: str) -> bool:
+    return origin.startswith(IMPORT)
 
 
 def _row(

@@ -259,7 +259,7 @@ def _import(site: Front, given: "Given", wishes: _Wishes) -> None:
                     with_opt_outs=wishes.opt_outs,
                     refuse=refusals.take,
                     advance=advance,
-                    now=now(),
+                    clock=now,
                 )
             facts = _facts(table, given, read)
             if read.refused and not wishes.skip_refused and not wishes.dry_run:

@@ -17,6 +17,7 @@ from alerts.audience import address_changes, disclosure, farewells, notices, sub
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import Claim, Keys
+from alerts.audience.zones import is_zone
 from alerts.errors import Refused
 from alerts.mail.words import clean
 from alerts.models import Frequency, NoticeKind, Subscriber
@@ -40,7 +41,6 @@ from alerts.web.forms import (
     save_fields,
 )
 from alerts.web.reader import ReaderView, Right, ShownTopic, look, what_brought
-from alerts.web.zones import is_zone
 
 LINK_LIFETIME = timedelta(hours=24)
 _BY = "reader"

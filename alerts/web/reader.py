@@ -169,14 +169,14 @@ def look(session: Session, right: Right, now: datetime, *, to_change: bool = Fal
 
 
 def what_brought(session: Session, right: Right) -> tuple[str, ...] | None:
-    """Gives the topics, by slug, that a link's mail came for and the reader still follows; None for a mail forgotten."""
+    """Gives the topics, by slug, that a link's mail came for and the reader follows or has left; None for a mail forgotten."""
     mail = _mail(session, right)
     if mail is None:
         return None
     followed = session.exec(
         select(Topic.id, Topic.slug, Subscription.frequency)
         .join(Subscription, col(Subscription.topic_id) == Topic.id)
-        .where(Subscription.subscriber_id == right.subscriber_id, col(Subscription.until).is_(None))
+        .where(Subscription.subscriber_id == right.subscriber_id)
         .order_by(Topic.slug)
     )
     return tuple(slug for id_, slug, frequency in followed if mail.came_for(id_, frequency))

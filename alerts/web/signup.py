@@ -26,9 +26,10 @@ from alerts.audience.offers import Offer, offers
 from alerts.audience.signups import Full, HourlyLimits, NotConfirmed, Pending, Wanted
 from alerts.audience.slots import coming, slot_of
 from alerts.audience.tokens import Claim, Keys, Purpose, make
+from alerts.audience.zones import is_zone
 from alerts.db import Database
 from alerts.models import Frequency, Subscriber
-from alerts.web import signup_form, zones
+from alerts.web import signup_form
 from alerts.web.bodies import read_fields
 from alerts.web.forms import Fields
 from alerts.web.kept import Kept
@@ -140,7 +141,7 @@ class Strangers:
         return Wanted(
             address=address,
             language=self._pages.known(language),
-            zone=filled.zone if zones.is_zone(filled.zone) else self._terms.zone,
+            zone=filled.zone if is_zone(filled.zone) else self._terms.zone,
             choices=filled.choices,
             words=self._pages.words(language),
             source=f"{_SOURCE}: {filled.source}" if filled.source else _SOURCE,

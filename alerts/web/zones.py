@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import groupby
-from zoneinfo import available_timezones
 
 from babel import Locale
 from babel.dates import get_timezone_location
 
-UTC = "UTC"
+from alerts.audience.zones import UTC, known
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +17,6 @@ class Place:
 
     zone: str
     city: str
-
-
-def is_zone(name: str) -> bool:
-    """Whether a name is one of IANA's for a place, old ones included, or UTC."""
-    return name == UTC or ("/" in name and name in _known())
 
 
 @cache
@@ -50,9 +44,4 @@ def _listed() -> frozenset[str]:
     # One line a place: country, position, name, and at times a remark; see the file's own head.
     text = resources.files("tzdata").joinpath("zoneinfo/zone.tab").read_text("utf-8")
     names = {line.split("\t")[2] for line in text.splitlines() if not line.startswith("#")}
-    return frozenset(names & _known() | {UTC})
-
-
-@cache
-def _known() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(names & known() | {UTC})

@@ -1,11 +1,9 @@
 """Lists that come and go: what an import changes, what it leaves alone, and how it is taken back."""
 
-import io
 import threading
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import count
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,10 +13,8 @@ from sqlmodel import Session, col, select
 
 from alerts.audience import erasure, subscribers, suppressions
 from alerts.audience.addresses import normalise
-from alerts.audience.lists import applying, export, rows, run, shapes, staging, undoing
+from alerts.audience.lists import applying, export, run, staging, undoing
 from alerts.audience.lists.judging import Outcome
-from alerts.audience.lists.rows import Bad
-from alerts.audience.lists.shapes import Given
 from alerts.db import Database
 from alerts.errors import Conflict, NotFound
 from alerts.models import (
@@ -37,10 +33,7 @@ from alerts.models import (
     Suppression,
 )
 from build import NOW, a_topic
-
-PEPPER = b"a pepper for tests"
-LATER = NOW + timedelta(hours=1)
-AGREED = {"consent_source": "the fair", "consent_date": "2026-01-02"}
+from listing import LATER, PEPPER, csv_of, exported, imported, reads, staged, undo
 
 
 @pytest.fixture
@@ -49,70 +42,6 @@ def site(db: Database) -> Database:
         for slug in ("all", "ferries"):
             a_topic(session, slug)
     return db
-
-
-def staged(db: Database, text: str, *, with_opt_outs: bool = True, **given: Any) -> tuple[int, list[Bad]]:
-    """Stages a file, and gives the import's number and the refused lines."""
-    table = rows.read(io.BytesIO(text.encode()))
-    refused: list[Bad] = []
-    with db.begin() as session:
-        number = staging.begin(session, by="test", language="en", now=NOW)
-    run.stage_file(
-        db,
-        number,
-        table,
-        shapes.reader_of(table, Given(NOW, **(AGREED | given))),
-        with_opt_outs=with_opt_outs,
-        refuse=refused.append,
-        advance=lambda _: None,
-        now=NOW,
-    )
-    return number, refused
-
-
-def imported(db: Database, text: str, now: datetime = NOW, **given: Any) -> tuple[int, dict[str, int]]:
-    """Imports a file that has nothing to refuse; gives the import's number and what became of the lines."""
-    number, refused = staged(db, text, **given)
-    assert refused == []
-    would = dict(run.preview(db, PEPPER, number, lambda _: None))
-    with db.begin() as session:
-        staging.seal(session, number, by="test", now=now)
-    run.finish(db, PEPPER, number, lambda: now, lambda _: None)
-    with db.begin() as session:
-        batch = session.get(ImportBatch, number)
-        assert batch is not None
-        assert session.exec(select(ImportLine)).all() == [], "nothing stays staged"
-        assert batch.counts == would, "a dry run says what comes"
-        return number, batch.counts
-
-
-def undo(db: Database, number: int, now: datetime = LATER) -> dict[str, int]:
-    with db.begin() as session:
-        undoing.begin(session, number, by="test", now=now)
-    run.finish(db, PEPPER, number, lambda: now, lambda _: None)
-    with db.begin() as session:
-        batch = session.get(ImportBatch, number)
-        assert batch is not None
-        assert batch.state == "undone"
-        return batch.counts
-
-
-def reads(db: Database, address: str) -> dict[str, str]:
-    """Gives what a reader follows: topics and frequencies."""
-    with db.begin() as session:
-        view = subscribers.show(session, subscribers.find(session, address))
-        return {each.topic: each.frequency for each in view.following if each.until is None}
-
-
-def exported(db: Database, **wishes: Any) -> str:
-    with db.begin() as session:
-        page = export.page(session, after=0, **wishes)
-    assert page.after is None
-    return export.header() + "".join(export.csv_lines(page.lines))
-
-
-def csv_of(*lines: str, columns: str = "address,topic,frequency,status") -> str:
-    return "\n".join([columns, *lines]) + "\n"
 
 
 ANA_AND_BEN = csv_of("ana@example.org,all,every,", "ben@example.org,ferries,daily,active")
@@ -230,6 +159,22 @@ def test_opt_outs_come_along_wherever_they_stand_in_the_file(site: Database) -> 
     assert imported(site, csv_of("gone@example.org,,,left"), now=LATER)[1] == {Outcome.OUT_ALREADY: 1}
 
 
+@pytest.mark.parametrize("topic", ["", "ferries"])
+def test_who_has_left_and_is_suppressed_is_still_suppressed_when_they_come_back(
+    sqlite_db: Database, topic: str
+) -> None:
+    with sqlite_db.begin() as session:
+        for slug in ("all", "ferries"):
+            a_topic(session, slug)
+        suppressions.suppress(
+            session, PEPPER, "ana@example.org", cause="complaint", evidence="", origin="x", now=NOW
+        )
+    imported(sqlite_db, csv_of(f"ana@example.org,{topic},,left"))
+    with sqlite_db.begin() as session:
+        reader = subscribers.find(session, "ana@example.org")
+        assert subscribers.show(session, reader).suppressed == "complaint"
+
+
 def test_opt_outs_can_be_left_out(site: Database) -> None:
     text = csv_of("ana@example.org,all,every,", "ben@example.org,,,left")
     number, _ = staged(site, text, with_opt_outs=False)
@@ -298,6 +243,17 @@ def test_an_import_can_be_applied_by_two_at_once(site: Database) -> None:
         assert len(session.exec(select(Subscription)).all()) == 2_500
         assert len(session.exec(select(Consent)).all()) == 2_500
         assert session.exec(select(ImportBatch)).one().counts == {Outcome.NEW: 2_500}
+
+
+def test_a_file_that_comes_in_slowly_is_not_given_up(sqlite_db: Database) -> None:
+    times = iter([NOW + timedelta(hours=hours) for hours in (0, 20, 40)])
+    with sqlite_db.begin() as session:
+        a_topic(session, "all")
+    text = csv_of(*(f"r{index}@example.org,all,every," for index in range(3 * staging.SLICE)))
+    number, _ = staged(sqlite_db, text, clock=lambda: next(times))
+    run.tend(sqlite_db, PEPPER, lambda: NOW + timedelta(hours=60))
+    with sqlite_db.begin() as session:
+        staging.seal(session, number, by="test", now=NOW)
 
 
 def test_what_is_given_up_or_too_old_to_undo_goes(site: Database) -> None:
@@ -393,6 +349,21 @@ def test_a_half_applied_import_can_be_undone(site: Database, monkeypatch: pytest
         assert {each.state for each in session.exec(select(Subscriber))} == {"erased"}
 
 
+def test_who_moved_since_to_an_address_of_an_imported_suppression_is_released_with_it(
+    sqlite_db: Database,
+) -> None:
+    with sqlite_db.begin() as session:
+        reader = subscribers.add(session, PEPPER, normalise("ben@example.org"), by="web", now=NOW)
+    number, _ = imported(sqlite_db, csv_of("ana@example.org,,,cleaned"), now=LATER)
+    with sqlite_db.begin() as session:
+        address = normalise("ana@example.org")
+        assert subscribers.readdress(session, PEPPER, reader, address, by="reader", now=LATER)
+        assert subscribers.show(session, reader).suppressed == "cleaned"
+    undo(sqlite_db, number)
+    with sqlite_db.begin() as session:
+        assert subscribers.show(session, reader).suppressed == ""
+
+
 def test_who_signed_up_since_under_an_imported_suppression_is_released_with_it(site: Database) -> None:
     number, _ = imported(site, csv_of("ana@example.org,,,cleaned"))
     with site.begin() as session:
@@ -428,6 +399,35 @@ def test_an_export_is_read_back_to_the_same_export(site: Database, sqlite_db: Da
         assert exported(sqlite_db) == first
     assert imported(site, first, now=LATER, consent_source="", consent_date="")[1] == {Outcome.UNCHANGED: 4}
     assert exported(site) == first
+
+
+def test_an_export_with_who_left_is_read_back_to_the_same_lines(sqlite_db: Database) -> None:
+    def of_import(text: str) -> str:
+        with sqlite_db.begin() as session:
+            _empty(session)
+            for slug in ("all", "ferries"):
+                a_topic(session, slug)
+        imported(sqlite_db, text)
+        return exported(sqlite_db, with_left=True)
+
+    first = of_import(
+        csv_of(
+            "ana@example.org,all,every,,de,Asia/Tokyo,9,2,2027-01-01",
+            "ben@example.org,all,daily,,de,Europe/Berlin,20,5,",
+            "ben@example.org,ferries,weekly,left,,,,,",
+            "cem@example.org,ferries,weekly,left,fr,Europe/Paris,8,,",
+            "dora@example.org,,,left,fr,Europe/Paris,8,,",
+            columns="address,topic,frequency,status,language,zone,digest_hour,digest_weekday,paused_until",
+        )
+    )
+    assert first.count("Europe/Paris") == 2
+    with sqlite_db.begin() as session:
+        reader = subscribers.find(session, "ana@example.org")
+        subscribers.unsubscribe(session, reader, None, by="reader", now=LATER)
+    first = exported(sqlite_db, with_left=True)
+    second = of_import(first)
+    assert sorted(second.splitlines()) == sorted(first.splitlines())
+    assert of_import(second) == second, "their order stays from then on"
 
 
 def test_an_export_has_who_follows_now_or_also_who_does_not(site: Database) -> None:

@@ -32,6 +32,7 @@ from alerts.models import (
     Subscriber,
 )
 from build import a_feed, a_reader, a_topic, an_entry
+from listing import imported, undo
 
 KEYS = derive(b"s" * 32, [])
 SECOND = timedelta(seconds=1)
@@ -338,6 +339,27 @@ def test_who_changes_to_a_digest_while_an_alert_goes_out_gets_it_with_the_digest
     assert newsroom.digest(SEVEN + DAY) == {}
     with newsroom.db.begin() as session:
         assert session.exec(select(Diversion)).all() == []
+
+
+def test_an_import_and_its_undoing_change_a_frequency_as_a_reader_does(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.EVERY)
+    entry = newsroom.tell(NOON + HOUR)
+    line = "address,topic,frequency\na@example.org,harbour,"
+    imported(newsroom.db, f"{line}daily\n", NOON + HOUR + MINUTE)
+    assert newsroom.deliver(NOON + HOUR + 2 * MINUTE) == []
+    assert newsroom.digest(SEVEN) == {reader: [(entry, "")]}
+    number, _ = imported(newsroom.db, f"{line}every\n", SEVEN + HOUR)
+    entry = newsroom.tell(SEVEN + 2 * HOUR)
+    undo(newsroom.db, number, SEVEN + 2 * HOUR + MINUTE)
+    assert newsroom.deliver(SEVEN + 2 * HOUR + 2 * MINUTE) == []
+    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}
+
+
+def test_an_import_keeps_whom_an_alert_under_way_is_owed_by_either_choice(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.EVERY)
+    newsroom.tell(NOON + HOUR, is_key_event=True)
+    imported(newsroom.db, "address,topic,frequency\na@example.org,harbour,flash\n", NOON + HOUR + MINUTE)
+    assert [each.subscriber_id for each in newsroom.deliver(NOON + HOUR + 2 * MINUTE)] == [reader]
 
 
 def test_a_change_after_the_mail_was_opened_diverts_nothing(newsroom: Newsroom) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.audience import spans, subscribers, suppressions
+from alerts.audience import history, spans, subscribers, suppressions
 from alerts.audience.lists.judging import Judged, Outcome, judge
 from alerts.audience.lists.shapes import Step
-from alerts.audience.lists.staging import SLICE, audit, count, drop_lines, locked, next_lines
-from alerts.db import among, insert_or_ignore
+from alerts.audience.lists.staging import SLICE, StagedLine, audit, count, drop_lines, locked, next_lines
+from alerts.db import among, insert_or_ignore, prefer_indexes
 from alerts.models import (
     Consent,
     Frequency,
@@ -49,13 +49,14 @@ def apply_slice(session: Session, pepper: bytes, import_id: int, now: datetime) 
         return 0
     if lines[0].step != Step.FOLLOW:
         lines = lines[:_ONE_BY_ONE]
-    judged = judge(session, pepper, lines)
+    judged = judge(session, pepper, _held(session, batch, lines))
     if lines[0].step == Step.FOLLOW:
-        _follow(session, batch, judged, now)
+        _follow(session, pepper, batch, judged, now)
     else:
         for each in judged:
-            if each.outcome is not Outcome.OUT_ALREADY:
+            if each.outcome is not Outcome.OUT_ALREADY or each.line.step == Step.SUPPRESS:
                 _opt_out(session, pepper, batch, each, now)
+    _name(session, batch, judged, now)
     count(batch, [each.outcome for each in judged])
     batch.step, batch.line, batch.touched_at = lines[-1].step, lines[-1].line, now
     session.add(batch)
@@ -63,17 +64,27 @@ def apply_slice(session: Session, pepper: bytes, import_id: int, now: datetime) 
     return len(lines)
 
 
+def _held(session: Session, batch: ImportBatch, lines: Sequence[StagedLine]) -> Sequence[StagedLine]:
+    """Holds these lines' addresses; gives the lines without those that an erasure took away meanwhile."""
+    prefer_indexes(session)
+    suppressions.hold(session, [each.address_key for each in lines])
+    still = {each.line for each in next_lines(session, batch, len(lines))}
+    return [each for each in lines if each.line in still]
+
+
 def actor(batch: ImportBatch) -> str:
     """Names an import in readers' histories."""
-    return f"import:{batch.id}"
+    return f"{suppressions.IMPORT}{batch.id}"
 
 
 # --- readers -------------------------------------------------------------------------------------------
 
 
-def _follow(session: Session, batch: ImportBatch, judged: Sequence[Judged], now: datetime) -> None:
+def _follow(
+    session: Session, pepper: bytes, batch: ImportBatch, judged: Sequence[Judged], now: datetime
+) -> None:
     new = [each for each in judged if each.outcome is Outcome.NEW]
-    ids = _add_readers(session, batch, new, now)
+    ids = _add_readers(session, pepper, batch, new, now)
     ids |= {each.line.address_key: each.reader.id for each in judged if each.reader is not None}
     begun = [each for each in judged if each.outcome in {Outcome.NEW, Outcome.FOLLOWS} and not each.is_back]
     changed = [each for each in judged if each.outcome is Outcome.CHANGED]
@@ -99,15 +110,17 @@ def _follow(session: Session, batch: ImportBatch, judged: Sequence[Judged], now:
 
 
 def _add_readers(
-    session: Session, batch: ImportBatch, judged: Sequence[Judged], now: datetime
+    session: Session, pepper: bytes, batch: ImportBatch, judged: Sequence[Judged], now: datetime
 ) -> dict[str, int]:
+    # Who has left may be suppressed, too.
+    causes = suppressions.causes(session, pepper, [each.line.address_key for each in judged])
     rows = [
         {
             "address": each.line.address,
             "address_key": each.line.address_key,
             "language": each.line.settings.get("language", batch.language),
             "state": SubscriberState.ACTIVE if each.line.step == Step.FOLLOW else SubscriberState.LEFT,
-            "suppressed": "",
+            "suppressed": causes.get(each.line.address_key, ""),
             "zone": each.line.settings.get("zone", "UTC"),
             "digest_hour": each.line.settings.get("digest_hour", 7),
             "digest_weekday": each.line.settings.get("digest_weekday", 0),
@@ -156,18 +169,12 @@ def _change(session: Session, judged: Sequence[Judged], now: datetime) -> None:
     for each in judged:
         assert each.reader is not None, "only a known reader's frequency changes"
         groups[each.topic_id or 0, each.before, each.line.frequency].append(each.reader.id)
-    for (topic_id, old, new), members in groups.items():
-        change(session, members, topic_id, old, new, now)
-
-
-def change(session: Session, ids: Sequence[int], topic_id: int, old: str, new: str, now: datetime) -> None:
-    """Changes the frequency of readers who have the same one."""
-    session.exec(
-        sa.update(Subscription)
-        .where(col(Subscription.topic_id) == topic_id, col(Subscription.subscriber_id).in_(ids))
-        .values(frequency=new, chosen_at=now)
-    )
-    spans.change_many(session, ids, topic_id, Frequency(old), Frequency(new), now)
+    for (topic_id, _, new), members in groups.items():
+        query = select(Subscription).where(
+            col(Subscription.topic_id) == topic_id, col(Subscription.subscriber_id).in_(members)
+        )
+        held = session.exec(query.order_by(col(Subscription.subscriber_id))).all()
+        subscribers.change_frequency(session, held, Frequency(new), now)
 
 
 def _write_down(
@@ -225,13 +232,50 @@ def remember(
         session.connection().execute(sa.insert(_CHANGE), rows)
 
 
+def _name(session: Session, batch: ImportBatch, judged: Sequence[Judged], now: datetime) -> None:
+    """Writes down of whom this import says what another said before it, once: undoing that one leaves them alone."""
+    stands = {Outcome.UNCHANGED, Outcome.OUT_ALREADY}
+    named = {
+        each.line.line: (
+            each.reader.id,
+            each.topic_id,
+            each.line.frequency if each.outcome is Outcome.UNCHANGED else "",
+        )
+        for each in judged
+        if each.outcome in stands and each.reader is not None and each.line.step != Step.SUPPRESS
+    }
+    last = history.last_words(session, {reader for reader, _, _ in named.values()})
+    rows = []
+    for reader, topic, detail in named.values():
+        if any(_is_anothers(each, batch) for each in history.words_about(last[reader], topic)):
+            rows.append(
+                {
+                    "subscriber_id": reader,
+                    "topic_id": topic,
+                    "kind": history.NAMED,
+                    "detail": detail,
+                    "by": actor(batch),
+                    "at": now,
+                }
+            )
+    if rows:
+        session.connection().execute(sa.insert(_EVENT), rows)
+
+
+def _is_anothers(event: SubscriptionEvent, batch: ImportBatch) -> bool:
+    """Whether another import did this, and none has named it since."""
+    is_imports = event.by.startswith(suppressions.IMPORT) and event.by != actor(batch)
+    return is_imports and event.kind != history.NAMED
+
+
 # --- opt-outs ------------------------------------------------------------------------------------------
 
 
 def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged, now: datetime) -> None:
     line = judged.line
     if line.step == Step.SUPPRESS:
-        if judged.reader is not None and not judged.reader.suppressed:
+        is_new = judged.outcome is not Outcome.OUT_ALREADY
+        if is_new and judged.reader is not None and not judged.reader.suppressed:
             remember(session, batch, [("suppress", line.line, judged.reader.id, None, "")], now)
         suppressions.suppress(
             session,
@@ -244,7 +288,7 @@ def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged
         )
         return
     if judged.reader is None:
-        reader = _add_readers(session, batch, [judged], now)[line.address_key]
+        reader = _add_readers(session, pepper, batch, [judged], now)[line.address_key]
         changes = [("new", line.line, reader, judged.topic_id, "")]
     else:
         reader = judged.reader.id
@@ -260,6 +304,8 @@ def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged
         ]
         if line.step == Step.LEAVE_ALL:
             changes.append(("leave", line.line, reader, None, ""))
+        elif not judged.before:
+            changes.append(("away", line.line, reader, judged.topic_id, ""))
     remember(session, batch, changes, now)
     if line.step == Step.LEAVE and not judged.before:
         # Never followed here: the row is what tells that this reader had left it.
@@ -267,6 +313,6 @@ def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged
         session.connection().execute(
             insert_or_ignore(session, _SUBSCRIPTION), {"subscriber_id": reader, "until": now, **row}
         )
-    _write_down(session, batch, [judged], "unsubscribe", {line.address_key: reader}, now)
+    _write_down(session, batch, [judged], history.LEFT, {line.address_key: reader}, now)
     if judged.reader is not None:
         subscribers.unsubscribe(session, reader, line.topic or None, by=actor(batch), now=now)

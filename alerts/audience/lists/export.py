@@ -1,6 +1,7 @@
 """Readers, as a list to take along: one line for each subscription, a page at a time.
 
-What it writes, `import` reads: to export, import into an empty site and export again gives the same bytes.
+What it writes, `import` reads: to export, import into an empty site and export again gives the same bytes; with who
+left, the same lines.
 """
 
 import csv

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from alerts import db
-from alerts.audience import suppressions
+from alerts.audience import history, suppressions
 from alerts.audience.lists.shapes import Step
 from alerts.audience.lists.staging import StagedLine
 from alerts.models import (
@@ -16,7 +16,6 @@ from alerts.models import (
     Subscriber,
     SubscriberState,
     Subscription,
-    SubscriptionEvent,
     Topic,
     table_of,
 )
@@ -24,8 +23,6 @@ from alerts.models import (
 _SUBSCRIBER = table_of(Subscriber)
 _SUBSCRIPTION = table_of(Subscription)
 _LINE = table_of(ImportLine)
-
-UNDONE = "undo"  # the kind of event that an undoing writes: the reader has not left by themselves
 
 
 class Outcome(StrEnum):
@@ -64,7 +61,12 @@ class Judged:
 
 
 def judge(session: Session, pepper: bytes, lines: Sequence[StagedLine]) -> list[Judged]:
-    """Gives the outcome of each of some staged lines of one import and one step; changes nothing."""
+    """Gives the outcome of each of some staged lines of one import and one step; changes nothing.
+
+    It stays true for the rest of the transaction if the addresses are held.
+    """
+    if not lines:
+        return []
     db.prefer_indexes(session)
     keys = [each.address_key for each in lines]
     known = _Known(session, pepper, lines, keys)
@@ -139,18 +141,12 @@ _SUBSCRIPTIONS = sa.select(
 
 def _undone(session: Session, pairs: Collection[tuple[int, int]]) -> frozenset[tuple[int, int]]:
     """Of subscriptions that ended, those that an undoing ended and nobody since."""
-    if not pairs:
-        return frozenset()
-    query = (
-        select(SubscriptionEvent.subscriber_id, SubscriptionEvent.topic_id, SubscriptionEvent.kind)
-        .where(
-            col(SubscriptionEvent.subscriber_id).in_({reader for reader, _ in pairs}),
-            col(SubscriptionEvent.topic_id).is_not(None),
-        )
-        .order_by(col(SubscriptionEvent.id))
+    last = history.last_words(session, {reader for reader, _ in pairs})
+    return frozenset(
+        (reader, topic)
+        for reader, topic in pairs
+        if (word := last[reader].get(topic)) is not None and word.kind == history.UNDONE
     )
-    last = {(reader, topic or 0): kind for reader, topic, kind in session.exec(query)}
-    return frozenset(pair for pair in pairs if last.get(pair) == UNDONE)
 
 
 def _ahead(

@@ -17,6 +17,7 @@ LONGEST_CELL = 65_536
 csv.field_size_limit(LONGEST_CELL)
 _LONGEST_LINE = 4 * LONGEST_CELL
 _LONGEST_RECORD = 4 * _LONGEST_LINE  # over all the lines that its quotes span
+_MOST_LINES = 100  # of a record: beyond, a quote is one too many and takes reader after reader along
 _DELIMITERS = (",", ";", "\t")
 _SEPARATOR_LINE = "sep="  # a spreadsheet's own: it names the delimiter
 _ENOUGH_TO_TELL = 4_096  # bytes
@@ -33,10 +34,15 @@ class Bad:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The cells of one record, and the line that it begins in."""
+    """The cells of one record, and the lines that it begins and ends in."""
 
     line: int
+    last: int
     cells: tuple[str, ...]
+
+    def refused(self, why: str) -> Bad:
+        """Refuses the record with all the lines that it takes."""
+        return _refused(self.line, self.last, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +61,29 @@ def read(file: BinaryIO) -> Table:
     encoding = _encoding(start)
     whole = io.BufferedReader(_Rejoined(start, file), _READ_AT_ONCE)
     lines = _Lines(io.TextIOWrapper(whole, encoding, errors="replace", newline=""))
-    first = next((line for line in lines if line.strip()), "")
-    if "\0" in first or not first:
-        raise Refused("This is no CSV file: it has no line of column names.")
-    delimiter = _delimiter(first)
-    if first.lower().startswith(_SEPARATOR_LINE) and len(first.strip()) == len(_SEPARATOR_LINE) + 1:
-        delimiter, first = first[len(_SEPARATOR_LINE)], next(lines, "")
-    lines.put_back(first)
-    rows = _rows(lines, delimiter)
-    header = next(rows, None)
+    try:
+        delimiter = _begin(lines)
+        rows = _rows(lines, delimiter)
+        header = next(rows, None)
+    except csv.Error:
+        header = None
     if not isinstance(header, Row):
         raise Refused("This is no CSV file: its line of column names cannot be read.")
     return Table(encoding, delimiter, header.cells, _whole(rows, len(header.cells)))
+
+
+def _begin(lines: "_Lines") -> str:
+    """Gives the delimiter, and leaves the lines at that of the column names."""
+    first = ""
+    while not first.strip() and (first := next(lines, "")):
+        lines.begin_record()
+    if "\0" in first or not first:
+        raise Refused("This is no CSV file: it has no line of column names.")
+    # A tab may be what it names, so only the line's end is no part of it.
+    if first.lower().startswith(_SEPARATOR_LINE) and len(first.rstrip("\r\n")) == len(_SEPARATOR_LINE) + 1:
+        return first[len(_SEPARATOR_LINE)]
+    lines.put_back(first)
+    return _delimiter(first)
 
 
 class _Rejoined(io.RawIOBase):
@@ -94,9 +111,10 @@ class _Lines:
         self.number = 0  # of the line given last
         self.was_cut = False
         self._length = 0  # of the record so far
+        self._first = 1  # its first line
 
     def begin_record(self) -> None:
-        self.was_cut, self._length = False, 0
+        self.was_cut, self._length, self._first = False, 0, self.number + 1
 
     def put_back(self, line: str) -> None:
         self._again.append(line)
@@ -113,6 +131,9 @@ class _Lines:
         self._length += len(line)
         if self._length > _LONGEST_RECORD:
             raise csv.Error("The record is too long.")
+        if self.number - self._first >= _MOST_LINES:
+            self.put_back(line)
+            raise csv.Error("The record has too many lines.")
         rest = line
         while len(rest) >= _LONGEST_LINE and not rest.endswith(("\n", "\r")):
             self.was_cut = True
@@ -150,19 +171,29 @@ def _rows(lines: _Lines, delimiter: str) -> Iterator[Row | Bad]:
         except StopIteration:
             return
         except csv.Error:
-            yield Bad(first, f"A cell is longer than {LONGEST_CELL} characters, or a quote is never closed.")
+            yield _refused(first, lines.number, _UNREADABLE)
             continue
+        row = Row(first, lines.number, tuple(cells))
         if lines.was_cut:
-            yield Bad(first, f"The line is longer than {_LONGEST_LINE} characters.")
+            yield row.refused(f"The line is longer than {_LONGEST_LINE} characters.")
         elif any("\0" in cell for cell in cells):
-            yield Bad(first, "There is a NUL in it.")
+            yield row.refused("There is a NUL in it.")
         elif any(cell.strip() for cell in cells):
-            yield Row(first, tuple(cells))
+            yield row
+
+
+_UNREADABLE = (
+    f"A cell is longer than {LONGEST_CELL} characters or {_MOST_LINES} lines, or a quote is never closed."
+)
+
+
+def _refused(first: int, last: int, why: str) -> Bad:
+    return Bad(first, why if first == last else f"Up to line {last}: {why}")
 
 
 def _whole(rows: Iterator[Row | Bad], columns: int) -> Iterator[Row | Bad]:
     for row in rows:
         if isinstance(row, Row) and len(row.cells) != columns:
-            yield Bad(row.line, f"It has {len(row.cells)} cells, and there are {columns} columns.")
+            yield row.refused(f"It has {len(row.cells)} cells, and there are {columns} columns.")
         else:
             yield row

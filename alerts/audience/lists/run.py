@@ -49,7 +49,7 @@ def stage_file(
     with_opt_outs: bool,
     refuse: Refuse,
     advance: Advance,
-    now: datetime,
+    clock: Callable[[], datetime],
 ) -> Read:
     """Reads a table to its end and stages what can be applied; `refuse` is told of each line that cannot."""
     counts: Counter[str] = Counter()
@@ -66,7 +66,8 @@ def stage_file(
             else:
                 counts["left_out"] += 1
         if lines:
-            staged = _in_turn(database, partial(staging.stage, import_id=import_id, lines=lines, now=now))
+            stage = partial(staging.stage, import_id=import_id, lines=lines, now=clock())
+            staged = _in_turn(database, stage)
             counts.update(
                 refused=len(staged.refused),
                 repeated=staged.repeated,

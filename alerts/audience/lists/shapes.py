@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
-from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from alerts.audience.addresses import Address, normalise
 from alerts.audience.lists.cells import plain
 from alerts.audience.lists.rows import Bad, Row, Table
+from alerts.audience.zones import is_zone
 from alerts.errors import Refused
 from alerts.models import Frequency
 
@@ -123,6 +122,8 @@ class _Columns:
             if known in self._places and (known in OWN_COLUMNS or known in _ADDRESS_COLUMNS):
                 raise Refused(f"There are two columns called {known}.")
             self._places.setdefault(known, place)
+        # Only our export guards its cells: in others' lists an apostrophe is a letter of the name.
+        self._is_own = self._shape is Shape.CSV and self._places.keys() <= {*OWN_COLUMNS}
         self._address = self._address_column()
         self._status = self._status_of_file()
         self._consent_column = given.consent_date.strip().lower()
@@ -135,7 +136,7 @@ class _Columns:
         try:
             return self._line(row)
         except Refused as error:
-            return Bad(row.line, str(error))
+            return row.refused(str(error))
 
     def _address_column(self) -> str:
         found = [each for each in _ADDRESS_COLUMNS if each in self._places]
@@ -156,10 +157,11 @@ class _Columns:
         if step is Step.SUPPRESS:
             return Line(row.line, step, address, cause=cause)
         if step is Step.LEAVE_ALL and not topic:
-            return Line(row.line, step, address)
+            return Line(row.line, step, address, settings=self._settings_if_any(row))
         frequency = _frequency(self._own(row, "frequency") or self._given.frequency or Frequency.EVERY)
         if step is Step.LEAVE_ALL:
-            return Line(row.line, Step.LEAVE, address, topic, frequency)
+            settings = self._settings_if_any(row)
+            return Line(row.line, Step.LEAVE, address, topic, frequency, settings=settings)
         if not topic:
             raise Refused("No topic: name it with --topic, or in a column `topic`.")
         return Line(
@@ -175,7 +177,8 @@ class _Columns:
 
     def _cell(self, row: Row, name: str) -> str:
         place = self._places.get(name)
-        text = "" if place is None else plain(row.cells[place]).strip()
+        cell = "" if place is None else row.cells[place]
+        text = (plain(cell) if self._is_own else cell).strip()
         if "\ufffd" in text:
             raise Refused(f"What stands under {name} is neither UTF-8 nor UTF-16.")
         return text
@@ -204,9 +207,10 @@ class _Columns:
         )
 
     def _status_of(self, row: Row) -> str:
-        if self._shape is Shape.MAILCHIMP and self._status:
+        own = self._cell(row, "status").lower()
+        if self._shape is Shape.MAILCHIMP and self._status and not _is_stricter(own, self._status):
             return self._status
-        return (self._cell(row, "status") or self._status).lower()
+        return own or self._status
 
     def _consent_date(self, row: Row) -> datetime:
         now = self._given.now
@@ -218,6 +222,13 @@ class _Columns:
         own = self._cell(row, self._consent_column) if self._consent_column else self._given.consent_date
         return _time(own, now, "the date of the consent")
 
+    def _settings_if_any(self, row: Row) -> dict[str, Any]:
+        """Reads the settings of who leaves: an opt-out counts whatever they are."""
+        try:
+            return self._settings(row)
+        except Refused:
+            return {}
+
     def _settings(self, row: Row) -> dict[str, Any]:
         settings: dict[str, Any] = {}
         if language := self._own(row, "language"):
@@ -225,7 +236,7 @@ class _Columns:
                 raise Refused("The language is none: write a tag such as en or de.")
             settings["language"] = language
         if zone := self._own(row, "zone"):
-            if zone not in _zones():
+            if not is_zone(zone):
                 raise Refused("The time zone is none of the IANA's, such as Europe/Berlin.")
             settings["zone"] = zone
         for name, limit in (("digest_hour", _HOURS), ("digest_weekday", _WEEKDAYS)):
@@ -236,6 +247,13 @@ class _Columns:
         if paused := self._own(row, "paused_until"):
             settings["paused_until"] = _parsed(paused, "paused_until").isoformat()
         return settings
+
+
+def _is_stricter(own: str, of_file: str) -> bool:
+    """Whether a reader's own status, unlike their file's, keeps them from getting mail."""
+    if of_file in _LEFT | _STOPPED:
+        return False
+    return own in _LEFT | _STOPPED or (own in _NEVER_AGREED and of_file in _FOLLOWS)
 
 
 def _step(status: str) -> tuple[Step, str]:
@@ -288,8 +306,3 @@ def _parsed(text: str, what: str) -> datetime:
         raise Refused(
             f"Write {what} as 2026-11-22, or 2026-11-22 07:00:00; without a zone it is UTC."
         ) from None
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())

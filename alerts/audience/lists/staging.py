@@ -30,7 +30,7 @@ _LINE = table_of(ImportLine)
 StagedLine: TypeAlias = sa.Row[Any]  # of `import_line`
 _GIVEN_UP = timedelta(days=1)  # a staging that nobody worked on for so long
 _LEFT_ALONE = timedelta(seconds=30)  # whoever applied it is gone
-_UNDO_FOR = timedelta(days=30)
+UNDO_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def forget_changes(session: Session, now: datetime) -> bool:
     old = (
         select(ImportChange.id)
         .join(ImportBatch, col(ImportBatch.id) == ImportChange.import_id)
-        .where(col(ImportBatch.ended_at) <= now - _UNDO_FOR)
+        .where(col(ImportBatch.ended_at) <= now - UNDO_FOR)
         .limit(SLICE)
     )
     ids = session.exec(old).all()

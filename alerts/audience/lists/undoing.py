@@ -1,15 +1,15 @@
 """An import, taken back: what it changed and nobody has touched since."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from alerts.audience import spans, subscribers, suppressions
-from alerts.audience.lists.applying import actor, change
-from alerts.audience.lists.judging import UNDONE
-from alerts.audience.lists.staging import SLICE, audit, count, drop_lines, locked, next_lines
+from alerts.audience import history, spans, subscribers, suppressions
+from alerts.audience.lists.applying import actor
+from alerts.audience.lists.staging import SLICE, UNDO_FOR, audit, count, drop_lines, locked, next_lines
 from alerts.errors import Conflict
 from alerts.models import (
     Frequency,
@@ -33,7 +33,10 @@ def begin(session: Session, import_id: int, *, by: str, now: datetime) -> None:
     batch = locked(session, import_id)
     if batch.state not in {ImportState.APPLYING, ImportState.APPLIED}:
         raise Conflict(f"Import {import_id} cannot be undone: it is {batch.state}.")
+    if batch.ended_at is not None and batch.ended_at <= now - UNDO_FOR:
+        raise Conflict(f"Import {import_id} cannot be undone any more: it was {UNDO_FOR.days} days ago.")
     batch.state, batch.step, batch.line, batch.touched_at = ImportState.UNDOING, -1, 0, now
+    batch.ended_at = None
     session.add(batch)
     audit(session, "import-undo", import_id, {}, by, now)
 
@@ -68,23 +71,27 @@ def undo_slice(session: Session, pepper: bytes, import_id: int, now: datetime) -
 def _take_back(
     session: Session, pepper: bytes, batch: ImportBatch, changes: Sequence[ImportChange], now: datetime
 ) -> None:
-    touched = _touched_since(session, batch, changes)
+    suppressions.take_turns(session)
     readers = {
         each.id: each
         for each in session.exec(
-            select(Subscriber).where(col(Subscriber.id).in_({each.subscriber_id for each in changes}))
+            select(Subscriber)
+            .where(col(Subscriber.id).in_({each.subscriber_id for each in changes}))
+            .order_by(col(Subscriber.id))
+            .with_for_update()
         )
     }
+    others = _done_by_others(session, batch, changes)
     done: list[ImportChange] = []
     new: list[int] = []
     for each in changes:
         reader = readers.get(each.subscriber_id)
         if reader is None or reader.state == SubscriberState.ERASED or reader.id in new:
             done.append(each)
-        elif touched.get((each.subscriber_id, None)) and each.kind == "new":
-            each.kept = "has chosen for themselves since"
-        elif touched.get((each.subscriber_id, each.topic_id)):
-            each.kept = "has changed or left this topic since"
+        elif why := _why_kept(session, pepper, batch, each, reader, others):
+            each.kept = why
+            if each.kind == "suppress":
+                suppressions.disown(session, pepper, reader.address_key or "", actor(batch))
         elif each.kind == "new":
             new.append(each.subscriber_id)
             done.append(each)
@@ -98,25 +105,49 @@ def _take_back(
     session.exec(sa.delete(ImportChange).where(col(ImportChange.id).in_([each.id for each in done])))
 
 
-def _touched_since(
-    session: Session, batch: ImportBatch, changes: Sequence[ImportChange]
-) -> dict[tuple[int, int | None], bool]:
-    """Tells of each reader, and of each of their topics, whether somebody else has changed something since.
+def _why_kept(
+    session: Session,
+    pepper: bytes,
+    batch: ImportBatch,
+    done: ImportChange,
+    reader: Subscriber,
+    others: Mapping[int, Sequence[SubscriptionEvent]],
+) -> str:
+    """Tells why a change is left alone; empty when it is taken back."""
+    if done.kind == "suppress":
+        key = reader.address_key or ""
+        if suppressions.origin_of(session, pepper, key) not in {None, actor(batch)}:
+            return "is suppressed for another reason since"
+    topic_id = None if done.kind == "new" else done.topic_id
+    since = [
+        each
+        for each in others.get(done.subscriber_id, ())
+        if each.at >= done.at and history.is_about(each, topic_id)
+    ]
+    if not since:
+        return ""
+    if all(each.by.startswith(suppressions.IMPORT) for each in since):
+        return "is in another import, too"
+    return "has chosen for themselves since" if topic_id is None else "has changed or left this topic since"
 
-    The key without a topic is the reader as a whole.
-    """
-    since = {each.subscriber_id: each.at for each in changes}
+
+def _done_by_others(
+    session: Session, batch: ImportBatch, changes: Sequence[ImportChange]
+) -> Mapping[int, Sequence[SubscriptionEvent]]:
+    """Gives what somebody else did to each reader, of which imports that are undone are nobody, but for opt-outs."""
+    undone = session.exec(select(ImportBatch).where(ImportBatch.state == ImportState.UNDONE)).all()
+    nobodys = {actor(each) for each in undone}
     query = select(SubscriptionEvent).where(
-        col(SubscriptionEvent.subscriber_id).in_(since),
+        col(SubscriptionEvent.subscriber_id).in_({each.subscriber_id for each in changes}),
         SubscriptionEvent.by != actor(batch),
         col(SubscriptionEvent.kind).not_in(_NOBODYS_CHOICE),
     )
-    touched: dict[tuple[int, int | None], bool] = {}
+    found: dict[int, list[SubscriptionEvent]] = defaultdict(list)
     for event in session.exec(query):
-        if event.at >= since[event.subscriber_id]:
-            touched[event.subscriber_id, event.topic_id] = True
-            touched[event.subscriber_id, None] = True
-    return touched
+        is_opt_out = event.kind == history.LEFT or (event.kind == history.NAMED and not event.detail)
+        if is_opt_out or event.by not in nobodys:
+            found[event.subscriber_id].append(event)
+    return found
 
 
 def _restore(
@@ -137,10 +168,12 @@ def _restore(
         session.add(reader)
         return
     held = session.get(Subscription, (reader_id, done.topic_id))
-    assert held is not None, "a subscription is never deleted"
+    assert held is not None, "a subscription that somebody had is never deleted"
     match done.kind:
+        case "away":
+            session.delete(held)
         case "change":
-            change(session, [reader_id], done.topic_id, held.frequency, done.before, now)
+            subscribers.change_frequency(session, [held], Frequency(done.before), now)
         case "follow":
             held.until = now
             spans.leave(session, reader_id, done.topic_id, now)
@@ -148,19 +181,15 @@ def _restore(
             held.until = None
             spans.begin(session, [reader_id], done.topic_id, Frequency(held.frequency), now)
             reader.state = SubscriberState.ACTIVE
-    session.add_all(
-        [
-            held,
-            reader,
-            SubscriptionEvent(
-                subscriber_id=reader_id,
-                topic_id=done.topic_id,
-                kind=UNDONE,
-                detail=done.before,
-                by=actor(batch),
-                at=now,
-            ),
-        ]
+    session.add(
+        SubscriptionEvent(
+            subscriber_id=reader_id,
+            topic_id=done.topic_id,
+            kind=history.UNDONE,
+            detail=done.before,
+            by=actor(batch),
+            at=now,
+        )
     )
 
 
