@@ -18,7 +18,7 @@ from alerts import db
 from alerts.audience import consents, notices, subscribers, suppressions, tally
 from alerts.audience.addresses import Address
 from alerts.audience.consents import Words
-from alerts.audience.tokens import Keys
+from alerts.audience.tokens import Keys, address_hash
 from alerts.models import Consent, Frequency, Notice, NoticeKind, SignUp, Subscriber, Topic, table_of
 
 log = structlog.get_logger()
@@ -167,17 +167,9 @@ def ask_for_link(
     )
 
 
-def notice(session: Session, notice_id: int, kind: NoticeKind, now: datetime) -> int | None:
-    """Gives what a notice of this kind is about; None once its time is over."""
-    query = select(Notice.subject_id).where(
-        Notice.id == notice_id, Notice.kind == kind, col(Notice.expires_at) > now
-    )
-    return session.exec(query).first()
-
-
-def look(session: Session, notice_id: int, now: datetime) -> Pending | Confirmed | None:
+def look(session: Session, keys: Keys, notice_id: int, now: datetime) -> Pending | Confirmed | None:
     """Gives how the sign-up stands that a notice is about; None when it is too old."""
-    wanted = _wanted(session, notice_id, now)
+    wanted = _wanted(session, keys, notice_id, now)
     if wanted is None:
         return None
     if wanted.subscriber_id is not None:
@@ -199,7 +191,7 @@ def confirm(
 
     `version` is of what they were shown. Done again, it changes nothing and says whose it is.
     """
-    wanted = _wanted(session, notice_id, now, to_change=True)
+    wanted = _wanted(session, keys, notice_id, now, to_change=True)
     if wanted is None:
         return NotConfirmed.GONE
     if wanted.subscriber_id is not None:
@@ -240,12 +232,26 @@ def sweep(session: Session, now: datetime) -> None:
     tally.sweep(session, now)
 
 
-def _wanted(session: Session, notice_id: int, now: datetime, *, to_change: bool = False) -> SignUp | None:
-    subject = notice(session, notice_id, NoticeKind.CONFIRM, now)
-    if subject is None:
+def _wanted(
+    session: Session, keys: Keys, notice_id: int, now: datetime, *, to_change: bool = False
+) -> SignUp | None:
+    """Gives the sign-up that a notice is about, while its time lasts and its address is the one that was mailed."""
+    found = session.get(Notice, notice_id)
+    if found is None or found.kind != NoticeKind.CONFIRM or found.expires_at <= now:
         return None
-    query = select(SignUp).where(SignUp.id == subject)
-    return session.exec(query.with_for_update() if to_change else query).first()
+    query = select(SignUp).where(SignUp.id == found.subject_id)
+    wanted = session.exec(query.with_for_update() if to_change else query).first()
+    key = _key_of(session, wanted) if wanted else None
+    is_meant = key is not None and found.address_hash == address_hash(keys.pepper, key)
+    return wanted if is_meant else None
+
+
+def _key_of(session: Session, wanted: SignUp) -> str | None:
+    """Gives the key of whom a sign-up is for, or of the reader it became."""
+    if wanted.subscriber_id is None:
+        return wanted.address_key
+    reader = session.get(Subscriber, wanted.subscriber_id)
+    return reader.address_key if reader else None
 
 
 def _version(wanted: SignUp) -> str:

@@ -149,7 +149,7 @@ class ConfirmPage:
 
     async def show(self, claim: Claim) -> Response:
         """Shows what would be followed."""
-        found = await self._database.run(_looked, claim)
+        found = await self._database.run(_looked, self._keys, claim)
         match found:
             case Pending():
                 return HTMLResponse(self._pages.confirm(found))
@@ -266,9 +266,9 @@ def _send_link(session: Session, keys: Keys, terms: Terms, address: Address, lan
     signups.ask_for_link(session, keys, address, language, terms.link_works_for, db.clock(session))
 
 
-def _looked(session: Session, claim: Claim) -> Pending | Welcome | None:
+def _looked(session: Session, keys: Keys, claim: Claim) -> Pending | Welcome | None:
     now = db.clock(session)
-    found = signups.look(session, claim.subscriber_id, now)
+    found = signups.look(session, keys, claim.subscriber_id, now)
     return _welcome(session, found, now) if isinstance(found, signups.Confirmed) else found
 
 
@@ -279,7 +279,7 @@ def _confirmed(
     done = signups.confirm(session, keys, claim.subscriber_id, version, now)
     if isinstance(done, signups.Confirmed):
         return _welcome(session, done, now)
-    return _looked(session, claim) if done is NotConfirmed.CHANGED else done
+    return _looked(session, keys, claim) if done is NotConfirmed.CHANGED else done
 
 
 def _welcome(session: Session, confirmed: signups.Confirmed, now: datetime) -> Welcome | None:

@@ -1,0 +1,87 @@
+"""Whose a link is: a mail's link opens for its reader what was meant, and for nobody else's mailbox anything."""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import select
+
+from alerts.audience import signups, subscribers, topics
+from alerts.db import Database
+from alerts.models import AlertEntry, Frequency, Notice, SignUp
+from build import a_feed, a_reader, a_topic, an_alert, an_entry
+from signing_up import ANN, following, link_of, notices, visiting
+
+MALLORY = "mallory@evil.example.org"
+
+
+async def test_a_strangers_link_confirms_nobody_elses_sign_up(db: Database) -> None:
+    with db.begin() as session:
+        mallory = a_reader(session, MALLORY, a_topic(session, "storm"))
+    async with visiting(db) as visitor:
+        await visitor.sign_up(MALLORY)
+        link = link_of(notices(db)[0])
+        with db.begin() as session:
+            subscribers.erase(session, mallory, by="reader", now=datetime.now(UTC))
+        await visitor.sign_up(ANN)
+        page = await visitor.get(link)
+        assert page.status == 410
+        assert ANN not in page.text
+        assert (await visitor.ask("POST", link, data={"version": "1"})).status == 410
+    with db.begin() as session:
+        assert session.exec(select(SignUp.subscriber_id)).all() == [None]
+
+
+async def test_a_link_whose_number_came_to_stand_for_another_address_opens_nothing(
+    sqlite_db: Database,
+) -> None:
+    """The second lock: numbers are given once, and still the address must be the one that was mailed."""
+    with sqlite_db.begin() as session:
+        a_topic(session, "storm")
+    async with visiting(sqlite_db) as visitor:
+        await visitor.sign_up(MALLORY)
+        await visitor.sign_up(ANN)
+        of_mallory, of_ann = notices(sqlite_db)
+        with sqlite_db.begin() as session:
+            session.execute(sa.update(Notice).values(subject_id=of_ann.subject_id))
+        assert (await visitor.get(link_of(of_mallory))).status == 410
+        assert (await visitor.ask("POST", link_of(of_mallory), data={"version": "1"})).status == 410
+        assert (await visitor.confirm(link_of(of_ann))).status == 200
+        assert (await visitor.get(link_of(of_mallory))).status == 410
+        assert (await visitor.get(link_of(of_ann))).status == 200
+    assert following(sqlite_db) == {"storm": "every"}
+
+
+async def test_a_forgotten_notices_link_opens_no_later_ones_page(db: Database) -> None:
+    with db.begin() as session:
+        topic = a_topic(session, "storm")
+        a_reader(session, MALLORY, topic)
+        a_reader(session, ANN, topic)
+    async with visiting(db) as visitor:
+        await visitor.ask("POST", "/link", data={"address": MALLORY})
+        link = link_of(notices(db)[0])
+        with db.begin() as session:
+            session.execute(sa.update(Notice).values(due_at=None))
+            signups.sweep(session, datetime.now(UTC) + timedelta(days=31))
+        assert notices(db) == []
+        await visitor.ask("POST", "/link", data={"address": ANN})
+        page = await visitor.get(link)
+        assert page.status == 410
+        assert ANN not in page.text
+        assert (await visitor.get(link_of(notices(db)[0]))).status == 200
+
+
+async def test_a_new_topics_archive_shows_nothing_of_one_that_was_removed(db: Database) -> None:
+    now = datetime.now(UTC)
+    with db.begin() as session:
+        a_topic(session, "storm")
+        secret = a_topic(session, "secret")
+        entry = an_entry(session, a_feed(session), title="Not for everybody")
+        alert = an_alert(session, {secret: [Frequency.EVERY]}, now=now)
+        session.add(AlertEntry(alert_id=alert, entry_id=entry, revision=1))
+        session.flush()
+        topics.remove(session, "secret", "admin", now)
+        a_topic(session, "open")
+    async with visiting(db) as visitor:
+        page = await visitor.get("/archive/open")
+    assert page.status == 200
+    assert "Not for everybody" not in page.text
