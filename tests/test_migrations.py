@@ -101,3 +101,19 @@ def counts_up(database: Database, table: str) -> bool:
     )
     with database.engine.begin() as connection:
         return bool(connection.execute(query, {"name": table}).scalar_one())
+
+
+def test_a_name_beyond_ascii_has_the_key_of_its_own_mailbox(older: Database) -> None:
+    spelled = ("Strauß@example.org", "Éclair@example.org", "Ann@example.org")
+    folded = ("strauss@example.org", "éclair@example.org", "ann@example.org")
+    with older.engine.begin() as connection:
+        reader = sa.Table("subscriber", sa.MetaData(), autoload_with=connection)
+        for number, (address, key) in enumerate(zip(spelled, folded, strict=True), start=5):
+            row = a_row(reader, number) | {"address": address, "address_key": key}
+            connection.execute(sa.insert(reader), row)
+    door.upgrade(older)
+    with older.engine.begin() as connection:
+        keys = connection.execute(
+            sa.select(reader.c.address_key).where(reader.c.id > 2).order_by(reader.c.id)
+        )
+        assert keys.scalars().all() == ["strauß@example.org", "éclair@example.org", "ann@example.org"]

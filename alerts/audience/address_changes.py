@@ -81,7 +81,8 @@ def ask(session: Session, keys: Keys, subscriber_id: int, address: Address, now:
     assert wish.id is not None
     subscribers.note(session, subscriber_id, _ASKED, by=_BY, now=now)
     old = Address(reader.address, reader.address_key)
-    for kind, end in ((NoticeKind.OLD_ADDRESS, old), (NoticeKind.NEW_ADDRESS, address)):
+    new = address if address.key == old.key else subscribers.as_known(session, address)
+    for kind, end in ((NoticeKind.OLD_ADDRESS, old), (NoticeKind.NEW_ADDRESS, new)):
         notices.ask(session, keys, kind, end, wish.id, language=reader.language, lifetime=LIFETIME, now=now)
     return True
 

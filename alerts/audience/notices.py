@@ -1,7 +1,7 @@
 """Mail that one person asked for, written to be sent at once: within limits, whoever asks and however often.
 
-The limits are on the address as it was typed by whoever asks, so that the service is no tool to fill a stranger's
-inbox. Nobody is told that a limit was reached: the answer to who asks is the same.
+The limits are on the address, so that the service is no tool to fill a stranger's inbox. Nobody is told that a limit
+was reached: the answer to who asks is the same.
 """
 
 from collections.abc import Sequence

@@ -118,9 +118,10 @@ def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timed
 
     What was asked for before and not confirmed is replaced.
     """
+    address = subscribers.as_known(session, wanted.address)
     values = {
-        "address": wanted.address.address,
-        "address_key": wanted.address.key,
+        "address": address.address,
+        "address_key": address.key,
         "language": wanted.language,
         "zone": wanted.zone,
         "choices": dict(wanted.choices),
@@ -131,14 +132,14 @@ def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timed
     }
     connection = session.connection()
     connection.execute(db.insert_or_ignore(session, _SIGN_UP), [values])
-    of_address = _SIGN_UP.c.address_key == wanted.address.key
+    of_address = _SIGN_UP.c.address_key == address.key
     connection.execute(sa.update(_SIGN_UP).where(of_address).values(values))
     subject: int = connection.execute(sa.select(_SIGN_UP.c.id).where(of_address)).scalar_one()
     notices.ask(
         session,
         keys,
         NoticeKind.CONFIRM,
-        wanted.address,
+        address,
         subject,
         language=wanted.language,
         lifetime=lifetime,
@@ -150,18 +151,16 @@ def ask_for_link(
     session: Session, keys: Keys, address: Address, language: str, lifetime: timedelta, now: datetime
 ) -> None:
     """Has a reader sent the link to their own page; an address that is no reader's gets nothing."""
-    query = select(Subscriber.id, Subscriber.language).where(Subscriber.address_key == address.key)
-    reader = session.exec(query).first()
-    if reader is None or reader[0] is None:
+    reader = session.exec(select(Subscriber).where(Subscriber.address_key == address.key)).first()
+    if reader is None or reader.id is None or reader.address is None:
         return
-    subject, own_language = reader
     notices.ask(
         session,
         keys,
         NoticeKind.LINK,
-        address,
-        subject,
-        language=own_language or language,
+        Address(reader.address, address.key),
+        reader.id,
+        language=reader.language or language,
         lifetime=lifetime,
         now=now,
     )

@@ -292,3 +292,11 @@ def test_what_an_old_address_answers_does_not_condemn_the_new_one(db: Database) 
                 )
                 == stopped
             )
+
+
+async def test_another_reader_is_asked_at_the_address_they_gave(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db)
+    with sqlite_db.begin() as session:
+        a_reader(session, NEW)
+    await wish(await start(sqlite_db), story.link, NEW.upper())
+    assert len(mailed(sqlite_db, NEW)) == 1

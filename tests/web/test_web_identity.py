@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import sqlalchemy as sa
 from sqlmodel import select
 
@@ -85,3 +86,17 @@ async def test_a_new_topics_archive_shows_nothing_of_one_that_was_removed(db: Da
         page = await visitor.get("/archive/open")
     assert page.status == 200
     assert "Not for everybody" not in page.text
+
+
+@pytest.mark.parametrize("typed", ["ANN@reader.example.org", "Ann@READER.example.org"])
+async def test_a_reader_is_mailed_at_the_address_they_gave_however_a_stranger_types_it(
+    db: Database, typed: str
+) -> None:
+    with db.begin() as session:
+        a_reader(session, ANN, a_topic(session, "storm"))
+    async with visiting(db) as visitor:
+        await visitor.sign_up(typed)
+        await visitor.ask("POST", "/link", data={"address": typed})
+        assert [each.address for each in notices(db)] == [ANN, ANN]
+        page = await visitor.get(link_of(notices(db)[0]))
+        assert ANN in page.text

@@ -1,9 +1,14 @@
-"""No number is given twice: links, causes and audiences name rows by theirs.
+"""Names for good: no number is given twice, and the key of an address is that of one mailbox.
 
-On SQLite such a table has to be made anew, beside rows that point to it: `alerts.db.upgrade` has their references
-checked at the end instead of meanwhile.
+Links, causes and audiences name rows by their numbers. On SQLite such a table has to be made anew, beside rows that
+point to it: `alerts.db.upgrade` has their references checked at the end instead of meanwhile.
+
+Keys of names beyond ASCII are made anew where the address is known. Suppressions are not: they keep its hash alone.
 """
 
+import unicodedata
+
+import sqlalchemy as sa
 from alembic import op
 
 revision = '0006'
@@ -22,8 +27,13 @@ _NUMBERED_ONCE = (
 )
 
 
+_WITH_KEYS = ('subscriber', 'sign_up', 'address_change', 'import_line')
+
+
 def upgrade() -> None:
     _number(once=True)
+    for table in _WITH_KEYS:
+        _fold_case_alone(table)
 
 
 def downgrade() -> None:
@@ -36,3 +46,17 @@ def _number(*, once: bool) -> None:
     for table in _NUMBERED_ONCE:
         with op.batch_alter_table(table, recreate='always', table_kwargs={'sqlite_autoincrement': once}):
             pass
+
+
+def _fold_case_alone(table: str) -> None:
+    connection = op.get_bind()
+    address, key = sa.column('address', sa.String()), sa.column('address_key', sa.String())
+    of_table = sa.table(table, address, key)
+    size = sa.func.octet_length(address)
+    if connection.dialect.name == 'sqlite':
+        size = sa.func.length(sa.cast(address, sa.LargeBinary()))
+    beyond_ascii = sa.select(address, key).where(size != sa.func.length(address))
+    for spelled, before in connection.execute(beyond_ascii.distinct()).all():
+        after = unicodedata.normalize('NFC', spelled.lower())
+        own = (address == spelled) & (key == before)
+        connection.execute(sa.update(of_table).where(own).values(address_key=after))
