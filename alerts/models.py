@@ -541,9 +541,9 @@ class Notice(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True, sa_type=Id)
     kind: str  # NoticeKind
-    # HMAC, as in `suppression`: the limits on notices outlive the address.
-    address_hash: str
-    # Which of the at most three that one address gets in a day (UTC): the key is the promise.
+    address_hash: str  # HMAC, as in `suppression`: whose link it is outlives the address
+    inbox_hash: str  # likewise, the same for all addresses of one inbox: the limits count by it
+    # Which of the at most three that one inbox gets in a day (UTC): the key is the promise.
     day: str
     number: int
     address: str | None = None  # null once it is settled
@@ -566,7 +566,7 @@ class Notice(SQLModel, table=True):
     expires_at: datetime
 
     __table_args__ = (
-        UniqueConstraint("address_hash", "day", "number"),
+        UniqueConstraint("inbox_hash", "day", "number"),
         Index("ix_notice_due", "due_at"),
         _NUMBERED_ONCE,
     )

@@ -72,10 +72,13 @@ def rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
 
 def test_no_row_and_no_reference_is_lost_on_the_way(older: Database) -> None:
     before = rows(older)
-    tables = {name: held_together(older, name) for name in before}
+    names = before.keys() - {"notice"}  # it has another key
+    tables = {name: held_together(older, name) for name in names}
     door.upgrade(older)
-    assert {name: held_together(older, name) for name in before} == tables
-    assert rows(older) == before
+    assert {name: held_together(older, name) for name in names} == tables
+    after = rows(older)
+    assert [row[:-1] for row in after.pop("notice")] == before.pop("notice")
+    assert after == before
     with older.begin() as session:
         assert session.connection().exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
 

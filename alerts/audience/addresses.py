@@ -24,6 +24,7 @@ _PLAIN_NAME = re.compile(
 )  # RFC 5322, 3.2.3
 _LONGEST_NAME = 64  # RFC 5321, 4.5.3.1.1
 _SHORT = 200  # far below any limit on the whole
+_GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,18 @@ def _wire(text: str) -> str:
     except EmailNotValidError as error:
         raise Refused(_reason(error)) from None
     return f"{valid.local_part}@{valid.ascii_domain}"
+
+
+def inbox_of(key: str) -> str:
+    """Gives what the keys of all addresses of one inbox have in common, as far as providers' habits are known.
+
+    Only limits may ask for it: for some provider, `ann+news@` is another person's than `ann@`.
+    """
+    name, _, domain = key.rpartition("@")
+    name = name.partition("+")[0] or name
+    if domain in _GMAIL:  # https://support.google.com/mail/answer/7436150
+        name, domain = name.replace(".", ""), "gmail.com"
+    return f"{name}@{domain}"
 
 
 def _looks_ascii(name: str) -> bool:

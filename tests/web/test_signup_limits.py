@@ -116,6 +116,32 @@ async def test_a_double_click_sends_one_mail(db: Database) -> None:
         assert len(session.exec(select(SignUp)).all()) == 1
 
 
+@pytest.mark.parametrize(
+    ("spellings", "sent_to"),
+    [
+        ([f"ann+{number}@reader.example.org" for number in range(9)], 3),
+        (["t.arget@gmail.com", "tar.get+a@googlemail.com", "TARGET@gmail.com", "t.a.r.g.e.t@gmail.com"], 3),
+        (
+            [
+                "a.nn@reader.example.org",
+                "an.n@reader.example.org",
+                "+ann@reader.example.org",
+                "+bob@reader.example.org",
+            ],
+            4,
+        ),
+    ],
+)
+async def test_an_inbox_has_its_limit_however_its_address_is_spelled(
+    sqlite_db: Database, spellings: Sequence[str], sent_to: int
+) -> None:
+    with sqlite_db.begin() as session:
+        a_topic(session, "storm")
+    async with visiting(sqlite_db) as visitor:
+        assert await sent(visitor, spellings) == [200] * len(spellings)
+    assert len(notices(sqlite_db)) == sent_to
+
+
 def test_the_hour_is_counted_and_forgotten(db: Database) -> None:
     def take(minutes: int, scope: str = "all") -> timedelta:
         return tally.take(session, KEYS.pepper, scope, 4, NOW + minutes * MINUTE)

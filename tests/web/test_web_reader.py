@@ -73,6 +73,7 @@ def owners_link(database: Database, reader: int, *, address: str = ADDRESS, **ch
     values: dict[str, Any] = {
         "kind": NoticeKind.LINK,
         "address_hash": address_hash(KEYS.pepper, address),
+        "inbox_hash": address_hash(KEYS.pepper, address),
         "day": f"{now:%Y-%m-%d}",
         "number": 1,
         "subject_id": reader,

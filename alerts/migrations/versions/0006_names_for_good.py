@@ -3,6 +3,8 @@
 Links, causes and audiences name rows by their numbers. On SQLite such a table has to be made anew, beside rows that
 point to it: `alerts.db.upgrade` has their references checked at the end instead of meanwhile.
 
+A notice names the inbox that it counts for, beside the address that it went to.
+
 Keys of names beyond ASCII are made anew where the address is known. Suppressions are not: they keep its hash alone.
 """
 
@@ -31,6 +33,12 @@ _WITH_KEYS = ('subscriber', 'sign_up', 'address_change', 'import_line')
 
 
 def upgrade() -> None:
+    op.add_column('notice', sa.Column('inbox_hash', sa.String(), nullable=True))
+    op.execute('UPDATE notice SET inbox_hash = address_hash')  # they count for a day
+    with op.batch_alter_table('notice') as batch_op:
+        batch_op.alter_column('inbox_hash', existing_type=sa.String(), nullable=False)
+        batch_op.drop_constraint('uq_notice_address_hash_day_number', type_='unique')
+        batch_op.create_unique_constraint('uq_notice_inbox_hash_day_number', ['inbox_hash', 'day', 'number'])
     _number(once=True)
     for table in _WITH_KEYS:
         _fold_case_alone(table)
@@ -38,6 +46,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     _number(once=False)
+    with op.batch_alter_table('notice') as batch_op:
+        batch_op.drop_constraint('uq_notice_inbox_hash_day_number', type_='unique')
+        batch_op.drop_column('inbox_hash')
+        batch_op.create_unique_constraint('uq_notice_address_hash_day_number', ['address_hash', 'day', 'number'])
 
 
 def _number(*, once: bool) -> None:
