@@ -42,9 +42,9 @@ def ask(
         log.info("notice_withheld", kind=kind, reason="suppressed")
         return None
     recent = _recent(session, inbox, now)
-    if any(
-        each.address_hash == hashed and each.kind == kind and each.made_at > now - _REPEAT for each in recent
-    ):
+    same = [each for each in recent if each.address_hash == hashed]
+    same = [each for each in same if (each.kind, each.subject_id) == (kind, subject_id)]
+    if any(each.made_at > now - _REPEAT for each in same):
         log.info("notice_withheld", kind=kind, reason="asked for just now")
         return None
     if len(recent) >= DAY_LIMIT:

@@ -25,7 +25,7 @@ from alerts.web.signup import Terms
 from alerts.web.signup_pages import SignUpPages
 from alerts.web.strangers import is_from_elsewhere, network_of
 from build import a_topic
-from signing_up import ANN, KEYS, SITE, Visitor, notices, visiting
+from signing_up import ANN, KEYS, SITE, Visitor, following, link_of, notices, visiting
 
 NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 MANY = 10**6
@@ -140,6 +140,19 @@ async def test_an_inbox_has_its_limit_however_its_address_is_spelled(
     async with visiting(sqlite_db) as visitor:
         assert await sent(visitor, spellings) == [200] * len(spellings)
     assert len(notices(sqlite_db)) == sent_to
+
+
+async def test_who_wants_more_right_after_confirming_is_written_to(sqlite_db: Database) -> None:
+    with sqlite_db.begin() as session:
+        a_topic(session, "storm")
+        a_topic(session, "trains")
+    async with visiting(sqlite_db) as visitor:
+        await visitor.sign_up()
+        await visitor.confirm(link_of(notices(sqlite_db)[0]))
+        await visitor.sign_up(choices={"trains": "daily"})
+        _, second = notices(sqlite_db)
+        assert (await visitor.confirm(link_of(second))).status == 200
+    assert following(sqlite_db) == {"storm": "every", "trains": "daily"}
 
 
 def test_the_hour_is_counted_and_forgotten(db: Database) -> None:
