@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 
 from alerts.audience import address_changes, disclosure, farewells, notices, subscribers
+from alerts.audience.address_changes import NotAsked
 from alerts.audience.addresses import Address, normalise
+from alerts.audience.notices import Withheld
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import Claim, Keys
 from alerts.errors import Refused
@@ -68,6 +70,8 @@ class Deed(StrEnum):
     NO_ADDRESS = "no-address"
     NO_DAY = "no-day"
     TOO_OFTEN = "too-often"
+    NO_ROOM = "no-room"  # for more mail to the reader's own inbox today
+    NO_MAIL = "no-mail"  # goes to the reader's address at all
     UNCLEAR = "unclear"
 
     @property
@@ -76,7 +80,9 @@ class Deed(StrEnum):
         return self in _REFUSALS
 
 
-_REFUSALS = frozenset({Deed.NO_ADDRESS, Deed.NO_DAY, Deed.TOO_OFTEN, Deed.UNCLEAR})
+_REFUSALS = frozenset(
+    {Deed.NO_ADDRESS, Deed.NO_DAY, Deed.TOO_OFTEN, Deed.NO_ROOM, Deed.NO_MAIL, Deed.UNCLEAR}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +284,13 @@ def _ask_address(session: Session, keys: Keys, view: ReaderView, typed: str, now
         address = normalise(typed)
     except Refused:
         return Done(Deed.NO_ADDRESS, typed=typed)
-    if not address_changes.ask(session, keys, view.id, address, now):
-        return Done(Deed.TOO_OFTEN)
+    match address_changes.ask(session, keys, view.id, address, now):
+        case NotAsked.TOO_OFTEN:
+            return Done(Deed.TOO_OFTEN, typed=typed)
+        case NotAsked.NO_ROOM:
+            return Done(Deed.NO_ROOM, typed=typed)
+        case NotAsked.SUPPRESSED:
+            return Done(Deed.NO_MAIL, typed=typed)
     return Done(Deed.ADDRESS_ASKED, undo=(("action", "keep-address"),))
 
 
@@ -287,7 +298,7 @@ def _send_link(session: Session, keys: Keys, view: ReaderView, now: datetime) ->
     reader = session.get_one(Subscriber, view.id)
     assert reader.address is not None, "the page shows it"
     assert reader.address_key is not None, "as above"
-    notices.ask(
+    sent = notices.ask(
         session,
         keys,
         NoticeKind.LINK,
@@ -297,4 +308,9 @@ def _send_link(session: Session, keys: Keys, view: ReaderView, now: datetime) ->
         lifetime=LINK_LIFETIME,
         now=now,
     )
+    match sent:
+        case Withheld.ENOUGH:
+            return Done(Deed.NO_ROOM)
+        case Withheld.SUPPRESSED:
+            return Done(Deed.NO_MAIL)
     return Done(Deed.LINK_SENT)

@@ -6,11 +6,12 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import select
 
-from alerts.audience import signups, subscribers, topics
+from alerts.audience import signups, subscribers, suppressions, topics
+from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
-from alerts.models import AlertEntry, Frequency, Notice, SignUp
+from alerts.models import AddressChange, AlertEntry, Frequency, Notice, SignUp
 from build import a_feed, a_reader, a_topic, an_alert, an_entry
-from signing_up import ANN, following, link_of, notices, visiting
+from signing_up import ANN, KEYS, following, link_of, notices, visiting
 
 MALLORY = "mallory@evil.example.org"
 
@@ -100,3 +101,70 @@ async def test_a_reader_is_mailed_at_the_address_they_gave_however_a_stranger_ty
         assert [each.address for each in notices(db)] == [ANN, ANN]
         page = await visitor.get(link_of(notices(db)[0]))
         assert ANN in page.text
+
+
+def a_readers_page(database: Database) -> str:
+    with database.begin() as session:
+        reader = a_reader(session, ANN, a_topic(session, "storm"))
+    return f"/u/{make(KEYS, Purpose.MANAGE, reader, 0, KEYS.current)}"
+
+
+def press(action: str, **fields: str) -> dict[str, dict[str, str]]:
+    return {"data": {"action": action} | fields}
+
+
+async def test_strangers_sign_ups_leave_a_reader_their_own_mail(db: Database) -> None:
+    link = a_readers_page(db)
+    async with visiting(db) as visitor:
+        for tag in ("", "+1", "+2", "+3"):
+            assert (await visitor.sign_up(ANN.replace("@", f"{tag}@"))).status == 200
+        assert len(notices(db)) == 2
+        sent = await visitor.ask("POST", link, **press("link"))
+        assert (sent.status, "We have sent a link" in sent.text) == (200, True)
+        assert [each.kind for each in notices(db)][2:] == ["link"]
+
+
+async def test_a_reader_is_told_when_their_own_inbox_has_had_enough(db: Database) -> None:
+    link = a_readers_page(db)
+    async with visiting(db) as visitor:
+        for address in (ANN, ANN.replace("@", "+1@")):
+            await visitor.sign_up(address)
+        await visitor.ask("POST", "/link", data={"address": ANN})
+        again = await visitor.ask("POST", link, **press("link"))
+        assert "We have sent a link" in again.text  # just now, to be sure
+        with db.begin() as session:
+            for each in session.exec(select(Notice)):
+                each.made_at -= timedelta(minutes=3)
+        for pressed in (press("link"), press("address", address="ann@elsewhere.example")):
+            answer = await visitor.ask("POST", link, **pressed)
+            assert answer.status == 400
+            assert "We sent nothing" in answer.text
+    assert len(notices(db)) == 3
+    with db.begin() as session:
+        assert session.exec(select(AddressChange)).all() == []
+
+
+async def test_a_change_within_one_inbox_needs_room_for_both_mails(sqlite_db: Database) -> None:
+    link = a_readers_page(sqlite_db)
+    async with visiting(sqlite_db) as visitor:
+        await visitor.sign_up(ANN)
+        await visitor.sign_up(ANN.replace("@", "+1@"))
+        within = await visitor.ask("POST", link, **press("address", address=ANN.replace("@", "+new@")))
+        assert within.status == 400
+        beyond = await visitor.ask("POST", link, **press("address", address="ann@elsewhere.example"))
+        twice = await visitor.ask("POST", link, **press("address", address="ann@elsewhere.example"))
+        assert (beyond.status, twice.status) == (200, 200)
+
+
+async def test_a_reader_whose_address_gets_nothing_is_told_so(sqlite_db: Database) -> None:
+    link, now = a_readers_page(sqlite_db), datetime.now(UTC)
+    with sqlite_db.begin() as session:
+        suppressions.suppress(
+            session, KEYS.pepper, ANN, cause="dead address", evidence="", origin="test", now=now
+        )
+    async with visiting(sqlite_db) as visitor:
+        for pressed in (press("link"), press("address", address="ann@elsewhere.example")):
+            answer = await visitor.ask("POST", link, **pressed)
+            assert (answer.status, "We sent nothing: no mail goes" in answer.text) == (400, True)
+    with sqlite_db.begin() as session:
+        assert session.exec(select(AddressChange)).all() == []
