@@ -75,6 +75,7 @@ READER = ReaderView(
     1,
     "1@1.example",
     is_owner=False,
+    is_former=False,
     language="en",
     is_suppressed=False,
     zone="Europe/Paris",
@@ -167,6 +168,13 @@ def _managed(site: Speaking) -> Iterator[str]:
     for deed in Deed:
         done = Done(deed, changes, (("1", "2"),), left=(("1", "2"),))
         yield site.pages.manage(replace(reader, paused_until=AT), AT, done)
+
+
+def former(site: Speaking) -> Iterator[str]:
+    reader = replace(READER, language=site.language, is_former=True)
+    for deed in Deed:
+        yield site.pages.manage(reader, AT, Done(deed, (Now("", ("99", "98")),)))
+    yield site.pages.manage(reader, AT)
 
 
 def erase(site: Speaking) -> Iterator[str]:
@@ -276,6 +284,7 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
     "web/expired.html": plain("expired.html"),
     "web/failed.html": plain("failed.html"),
     "web/forgotten.html": plain("forgotten.html"),
+    "web/former.html": former,
     "web/gone.html": plain("gone.html"),
     "web/link.html": signing_up(link),
     "web/link-sent.html": signing_up(

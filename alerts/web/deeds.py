@@ -72,6 +72,7 @@ class Deed(StrEnum):
     TOO_OFTEN = "too-often"
     NO_ROOM = "no-room"  # for more mail to the reader's own inbox today
     NO_MAIL = "no-mail"  # goes to the reader's address at all
+    FORMER = "former"  # the link is of the time before a change of address
     UNCLEAR = "unclear"
 
     @property
@@ -81,7 +82,7 @@ class Deed(StrEnum):
 
 
 _REFUSALS = frozenset(
-    {Deed.NO_ADDRESS, Deed.NO_DAY, Deed.TOO_OFTEN, Deed.NO_ROOM, Deed.NO_MAIL, Deed.UNCLEAR}
+    {Deed.NO_ADDRESS, Deed.NO_DAY, Deed.TOO_OFTEN, Deed.NO_ROOM, Deed.NO_MAIL, Deed.FORMER, Deed.UNCLEAR}
 )
 
 
@@ -119,7 +120,10 @@ def act(session: Session, keys: Keys, right: Right, choice: Choice, now: datetim
     before = look(session, right, now, to_change=True)
     if before is None:
         return None
-    done = _carry_out(session, keys, before, choice, now)
+    if before.is_former:
+        done = _carry_out_for_former(session, keys, before, choice, now)
+    else:
+        done = _carry_out(session, keys, before, choice, now)
     session.flush()
     return Outcome(done, before, look(session, right, now))
 
@@ -173,6 +177,17 @@ def _carry_out(  # noqa: C901, PLR0911, PLR0912 - a list of buttons
         case SayWhy():
             return _say_why(session, view, choice, now)
     return Done(Deed.UNCLEAR)
+
+
+def _carry_out_for_former(
+    session: Session, keys: Keys, view: ReaderView, choice: Choice, now: datetime
+) -> Done:
+    """Does what a mailbox may ask that the reader has left: no more of this, and a link for the present one."""
+    is_stop = isinstance(choice, Save) and all(each.frequency is None for each in choice.wanted)
+    if not is_stop and not isinstance(choice, StopAll | SendLink):
+        return Done(Deed.FORMER)
+    done = _carry_out(session, keys, view, choice, now)
+    return Done(done.deed, done.changes)  # to undo it is not theirs
 
 
 # --- topics --------------------------------------------------------------------------------------------

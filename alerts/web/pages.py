@@ -31,6 +31,7 @@ from alerts.web.reader import ReaderView
 
 _NAMES = (
     "manage.html",
+    "former.html",
     "zone.html",
     "zones.html",
     "erase.html",
@@ -114,6 +115,8 @@ class Pages:
     def manage(self, view: ReaderView, now: datetime, done: Done | None = None) -> str:
         """Gives a reader's own page, and above it what became of the form they sent."""
         locale = self._templates.locale(view.language)
+        if view.is_former:
+            return self._render("former.html", locale, reader=view, done=done)
         zone = ZoneInfo(view.zone)
         today = now.astimezone(zone).date()
         names = get_day_names(locale=locale)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from alerts.audience.tokens import Purpose
 from alerts.models import Frequency
@@ -180,6 +181,17 @@ async def _(house: House, window: Window) -> None:
 @state("a reader's page whose address is suppressed", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader(suppressed="bounce")))
+
+
+@state("a reader's page, by a link of the time before another address")
+async def _(house: House, window: Window) -> None:
+    await window.goto(house.link(house.reader(address_since=datetime.now(UTC))))
+
+
+@state("a topic stopped from the time before another address", is_variant=True)
+async def _(house: House, window: Window) -> None:
+    await window.goto(house.link(house.reader(address_since=datetime.now(UTC))))
+    await window.press("Stop Storm on the coast")
 
 
 @state("a reader's page in German")

@@ -91,7 +91,7 @@ async def test_the_address_changes_when_both_ends_said_yes(
         kinds = [each.kind for each in session.exec(select(SubscriptionEvent))]
     assert (change.address, change.address_key, change.outcome) == (None, None, "changed")
     assert kinds == ["ask-address", "change-address"]
-    assert "For r…@elsewhere.example" in text_of((await site.get(story.link)).text)
+    assert "before your alerts moved to another address" in text_of((await site.get(story.link)).text)
 
 
 @pytest.mark.parametrize("end", [ADDRESS, NEW])

@@ -1,5 +1,6 @@
 """Whose a link is: a mail's link opens for its reader what was meant, and for nobody else's mailbox anything."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,12 +8,14 @@ import sqlalchemy as sa
 from sqlmodel import select
 
 from alerts.audience import signups, subscribers, suppressions, topics
+from alerts.audience.addresses import normalise
 from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
 from alerts.models import AddressChange, AlertEntry, Frequency, Notice, SignUp
-from build import a_feed, a_reader, a_topic, an_alert, an_entry
+from build import a_feed, a_reader, a_topic, an_alert, an_entry, follows
 from signing_up import ANN, KEYS, following, link_of, notices, visiting
 
+NEW = "ann@elsewhere.example"
 MALLORY = "mallory@evil.example.org"
 
 
@@ -168,3 +171,89 @@ async def test_a_reader_whose_address_gets_nothing_is_told_so(sqlite_db: Databas
             assert (answer.status, "We sent nothing: no mail goes" in answer.text) == (400, True)
     with sqlite_db.begin() as session:
         assert session.exec(select(AddressChange)).all() == []
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A reader who changed their address, and the links in mails of before and since."""
+
+    id: int
+    before: str
+    since: str
+    forgotten: str
+
+
+def a_reader_who_moved(database: Database) -> Moved:
+    now = datetime.now(UTC)
+    with database.begin() as session:
+        storm = a_topic(session, "storm")
+        reader = a_reader(session, ANN, storm, Frequency.EVERY)
+        for slug in ("trains", "council"):
+            follows(session, reader, a_topic(session, slug))
+        audience = {storm: [Frequency.EVERY]}
+        ids = [
+            an_alert(session, audience, cause=f"entry:{number}", now=now + timedelta(minutes=minutes))
+            for number, minutes in enumerate((-5, 5))
+        ]
+        subscribers.readdress(session, KEYS.pepper, reader, normalise(NEW), by="reader", now=now)
+    before, since, forgotten = (
+        f"/u/{make(KEYS, Purpose.MANAGE, reader, alert, KEYS.current)}" for alert in (*ids, 999)
+    )
+    return Moved(reader, before, since, forgotten)
+
+
+FORBIDDEN = (
+    press("erase"),
+    press("erase-now"),
+    press("download"),
+    press("address", address="mallory@evil.example.org"),
+    press("keep-address"),
+    press("pause", days="7"),
+    press("place", zone="UTC", hour="1", weekday="1"),
+    press("zones", hour="1", weekday="1"),
+    press("save", **{"frequency.storm": "every:daily"}),
+    press("why", reason="never-asked"),
+    press("dance"),
+)
+
+
+async def test_a_mailbox_that_the_reader_left_can_stop_alerts_and_learn_nothing(db: Database) -> None:
+    moved = a_reader_who_moved(db)
+    async with visiting(db) as visitor:
+        for link in (moved.before, moved.forgotten):
+            shown = await visitor.get(link)
+            answers = [shown, *[await visitor.ask("POST", link, **each) for each in FORBIDDEN]]
+            assert {each.status for each in answers[1:]} == {400}
+            for word in ("elsewhere.example", "Trains", "Council", "Erase", "Download", "Pause"):
+                assert not any(word in each.text for each in answers), word
+        assert len(following(db, NEW)) == 3
+        stopped = await visitor.ask(
+            "POST",
+            moved.before,
+            **press("save", **{"frequency.storm": "every:", "frequency.trains": "every:"}),
+        )
+        assert "You get no more alerts about Storm." in stopped.text
+        assert "Undo" not in stopped.text
+        assert set(following(db, NEW)) == {"trains", "council"}
+        sent = await visitor.ask("POST", moved.before, **press("link"))
+        assert sent.status == 200
+        (notice,) = notices(db)
+        assert notice.address == NEW
+        assert (await visitor.get(link_of(notice))).status == 200
+        await visitor.ask("POST", moved.forgotten, **press("stop-all"))
+        assert following(db, NEW) == {}
+
+
+async def test_one_click_in_an_old_mail_works_for_good(db: Database) -> None:
+    moved = a_reader_who_moved(db)
+    async with visiting(db) as visitor:
+        answer = await visitor.ask("POST", moved.before, data={"List-Unsubscribe": "One-Click"})
+        assert answer.status == 200
+        assert set(following(db, NEW)) == {"trains", "council"}
+
+
+async def test_a_mail_that_went_to_the_new_address_has_the_whole_right(sqlite_db: Database) -> None:
+    moved = a_reader_who_moved(sqlite_db)
+    async with visiting(sqlite_db) as visitor:
+        assert "Council" in (await visitor.get(moved.since)).text
+        assert (await visitor.ask("POST", moved.since, **press("erase-now"))).heading == "You are erased"
