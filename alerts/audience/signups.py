@@ -4,7 +4,7 @@ Until then an address is nobody's. The same statements run whether it is known, 
 enough mail for a day: who asks learns nothing of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -29,19 +29,34 @@ _NOTICES_KEPT = timedelta(days=30)
 
 
 class HourlyLimits(NamedTuple):
-    """How many sign-ups, and requests for a link, an hour may bring."""
+    """How many sign-ups an hour may bring, and how many requests for a link."""
 
     by_network: int = 60
     by_domain: int = 1000
     in_all: int = 5000
 
 
+class Asking(StrEnum):
+    """What is counted apart: a flood of sign-ups keeps no reader from the link to their page."""
+
+    SIGN_UP = "sign-up"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an hour may have so many of; `kind` says of it what a log may say."""
+
+    kind: str
+    name: str
+    limit: int
+
+
 @dataclass(frozen=True, slots=True)
 class Full:
     """A scope that may have no more, for how long."""
 
-    scope: str
-    limit: int
+    scope: Scope
     lasts: timedelta
 
 
@@ -94,23 +109,29 @@ class NotConfirmed(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-def count_in(
-    session: Session, keys: Keys, limits: HourlyLimits, network: str, address: Address, now: datetime
-) -> Full | None:
+def count_in(session: Session, keys: Keys, scopes: Sequence[Scope], now: datetime) -> Full | None:
     """Counts a request; gives the first scope whose hour has had enough, and None while all have room.
 
     A network that has had enough takes nothing from the others: what it asks is not counted for the domain, and
     what a domain may not have is not counted for the site.
     """
-    for scope, limit in zip(scopes(network, address), limits, strict=True):
-        if lasts := tally.take(session, keys.pepper, scope, limit, now):
-            return Full(scope, limit, lasts)
+    for scope in scopes:
+        if lasts := tally.take(session, keys.pepper, scope.name, scope.limit, now):
+            return Full(scope, lasts)
     return None
 
 
-def scopes(network: str, address: Address) -> tuple[str, str, str]:
-    """Names what a request counts for, in the order of the limits."""
-    return f"network {network}", f"domain {address.key.rpartition('@')[2]}", "all"
+def scopes(
+    asking: Asking, networks: Sequence[str], address: Address, limits: HourlyLimits
+) -> tuple[Scope, ...]:
+    """Gives what a request counts for, the narrowest first; each wider network may ask twice as often."""
+    domain = address.key.rpartition("@")[2]
+    named = (
+        *(("network", each, limits.by_network << step) for step, each in enumerate(networks)),
+        ("domain", domain, limits.by_domain),
+        ("all", "", limits.in_all),
+    )
+    return tuple(Scope(kind, f"{asking} {kind} {name}", limit) for kind, name, limit in named)
 
 
 def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timedelta, now: datetime) -> None:

@@ -23,7 +23,7 @@ from alerts.audience import signups
 from alerts.audience.addresses import Address
 from alerts.audience.hints import suggestion
 from alerts.audience.offers import Offer, offers
-from alerts.audience.signups import Full, HourlyLimits, NotConfirmed, Pending, Wanted
+from alerts.audience.signups import Asking, Full, HourlyLimits, NotConfirmed, Pending, Wanted
 from alerts.audience.slots import coming, slot_of
 from alerts.audience.tokens import Claim, Keys, Purpose, make
 from alerts.db import Database
@@ -33,7 +33,7 @@ from alerts.web.forms import Fields
 from alerts.web.pages import Pages
 from alerts.web.signup_form import Fault, Filled, Rules, check_address
 from alerts.web.signup_pages import SignUpPages, Welcome
-from alerts.web.strangers import is_from_elsewhere, network_of
+from alerts.web.strangers import is_from_elsewhere, networks_of
 
 P = ParamSpec("P")
 
@@ -97,7 +97,7 @@ class Strangers:
             return HTMLResponse(self._pages.question(language, filled, meant))
         if not filled.is_trapped:
             wanted = self._wanted(filled, address, language)
-            if seconds := await self._full.seconds(request, address, _sign_up, wanted):
+            if seconds := await self._full.seconds(request, Asking.SIGN_UP, address, _sign_up, wanted):
                 return self._too_many(language, seconds)
         await _beat(began)
         return HTMLResponse(self._pages.sent(language, address.address))
@@ -118,7 +118,7 @@ class Strangers:
             return HTMLResponse(self._pages.link_form(language, filled.typed, address), _WRONG)
         if not filled.is_trapped:
             known = self._pages.known(language)
-            if seconds := await self._full.seconds(request, address, _send_link, address, known):
+            if seconds := await self._full.seconds(request, Asking.LINK, address, _send_link, address, known):
                 return self._too_many(language, seconds)
         await _beat(began)
         return HTMLResponse(self._pages.link_sent(language, address.address))
@@ -203,20 +203,22 @@ class _Limited:
     async def seconds(
         self,
         request: Request,
+        asking: Asking,
         address: Address,
         deed: Callable[Concatenate[Session, Keys, Terms, P], None],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> int:
         """Does it in one transaction and gives 0, or how many seconds the limit lasts that it is beyond."""
-        network = network_of(request.client.host if request.client else "")
-        known = max(self._until.get(each, 0.0) for each in signups.scopes(network, address))
+        networks = networks_of(request.client.host if request.client else "")
+        scopes = signups.scopes(asking, networks, address, self._terms.limits)
+        known = max(self._until.get(each.name, 0.0) for each in scopes)
         if known > monotonic():
             return ceil(known - monotonic())
 
         def within(session: Session) -> Full | None:
             now = db.clock(session)
-            full = signups.count_in(session, self._keys, self._terms.limits, network, address, now)
+            full = signups.count_in(session, self._keys, scopes, now)
             if full is None:
                 deed(session, self._keys, self._terms, *args, **kwargs)
             return full
@@ -229,11 +231,11 @@ class _Limited:
 
     def _note(self, full: Full) -> None:
         """Remembers how long a scope has had enough; says so when it had room in the last hour."""
-        if self._until.get(full.scope, -inf) < monotonic() - _HOUR_SECONDS:
-            log.warning("sign_ups_limited", scope=full.scope.partition(" ")[0], limit=full.limit)
+        if self._until.get(full.scope.name, -inf) < monotonic() - _HOUR_SECONDS:
+            log.warning("sign_ups_limited", scope=full.scope.kind, limit=full.scope.limit)
         if len(self._until) >= _REMEMBERED:
             self._until.clear()
-        self._until[full.scope] = monotonic() + full.lasts.total_seconds()
+        self._until[full.scope.name] = monotonic() + full.lasts.total_seconds()
 
 
 async def _beat(began: float) -> None:
