@@ -298,6 +298,7 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
     "web/sent.html": signing_up(lambda pages, language: iter([pages.sent(language, "1@1.example")])),
     "web/signup.html": signing_up(sign_up),
     "web/suppressed.html": plain("suppressed.html"),
+    "web/topics-gone.html": plain("topics-gone.html"),
     "web/too-many.html": plain("too-many.html"),
     "web/welcome.html": signing_up(welcome),
     "web/zone.html": zone,

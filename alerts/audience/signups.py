@@ -107,6 +107,7 @@ class NotConfirmed(StrEnum):
     GONE = "gone"  # too old, or none of ours
     CHANGED = "changed"  # other choices were asked for since the page was shown
     SUPPRESSED = "suppressed"
+    NO_TOPIC = "no-topic"  # what was chosen is there no more: nobody agreed to nothing
 
 
 def count_in(session: Session, keys: Keys, scopes: Sequence[Scope], now: datetime) -> Full | None:
@@ -222,11 +223,13 @@ def confirm(
     assert wanted.address_key is not None, "it was not confirmed"
     if suppressions.is_suppressed(session, keys.pepper, wanted.address_key):
         return NotConfirmed.SUPPRESSED
+    topics = _chosen(session, wanted.choices)
+    if not topics:
+        return NotConfirmed.NO_TOPIC
     address = Address(wanted.address, wanted.address_key)
     reader = subscribers.add(
         session, keys.pepper, address, language=wanted.language, zone=wanted.zone, by=_BY, now=now
     )
-    topics = _chosen(session, wanted.choices)
     for each in topics:
         subscribers.follow(session, reader, each.slug, Frequency(each.frequency), by=_BY, now=now)
     consent = Consent(

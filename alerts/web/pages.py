@@ -49,6 +49,7 @@ _NAMES = (
     "welcome.html",
     "expired.html",
     "suppressed.html",
+    "topics-gone.html",
     "consent.txt",
     "zone.js",
     "gone.html",

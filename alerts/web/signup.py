@@ -151,6 +151,8 @@ class ConfirmPage:
         """Shows what would be followed."""
         found = await self._database.run(_looked, self._keys, claim)
         match found:
+            case Pending(topics=()):
+                return HTMLResponse(self._pages.topics_gone(found.language), _GONE)
             case Pending():
                 return HTMLResponse(self._pages.confirm(found))
             case Welcome():
@@ -164,6 +166,8 @@ class ConfirmPage:
         match found:
             case Welcome():
                 return HTMLResponse(self._pages.welcome(found, self._link(found)))
+            case Pending(topics=()):
+                return HTMLResponse(self._pages.topics_gone(found.language), _GONE)
             case Pending():
                 return HTMLResponse(self._pages.confirm(found, is_changed=True), _CONFLICT)
             case NotConfirmed.SUPPRESSED:
@@ -281,7 +285,7 @@ def _confirmed(
     done = signups.confirm(session, keys, claim.subscriber_id, version, now)
     if isinstance(done, signups.Confirmed):
         return _welcome(session, done, now)
-    return _looked(session, keys, claim) if done is NotConfirmed.CHANGED else done
+    return _looked(session, keys, claim) if done in (NotConfirmed.CHANGED, NotConfirmed.NO_TOPIC) else done
 
 
 def _welcome(session: Session, confirmed: signups.Confirmed, now: datetime) -> Welcome | None:

@@ -86,6 +86,9 @@ class SignUpPages:
     def expired(self) -> str:
         return self._pages.render("expired.html", self._pages.language)
 
+    def topics_gone(self, language: str) -> str:
+        return self._pages.render("topics-gone.html", language)
+
     def suppressed(self) -> str:
         return self._pages.render("suppressed.html", self._pages.language)
 

@@ -149,6 +149,14 @@ async def _(house: House, window: Window) -> None:
     await window.press("Yes, send me these")
 
 
+@state("a sign-up whose topics are no more", status=410)
+async def _(house: House, window: Window) -> None:
+    address = await sign_up(house, window)
+    link = await house.linked(address)
+    house.take_topics_from(address)
+    await window.goto(link)
+
+
 @state("a sign-up that is too old", status=410)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link_to(Purpose.CONFIRM, 10**9))
