@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlmodel import Session
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
 
 from alerts.audience import address_changes, disclosure, farewells, notices, subscribers
 from alerts.audience.address_changes import NotAsked
@@ -21,7 +22,7 @@ from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import Claim, Keys
 from alerts.errors import Refused
 from alerts.mail.words import clean
-from alerts.models import Frequency, NoticeKind, Subscriber
+from alerts.models import Frequency, NoticeKind, Subscriber, SubscriptionEvent
 from alerts.web.forms import (
     AskErase,
     AskZone,
@@ -47,6 +48,8 @@ from alerts.web.zones import is_zone
 LINK_LIFETIME = timedelta(hours=24)
 _BY = "reader"
 LONGEST_PAUSE = 366  # days
+CHANGES_LIMIT = 100  # forms of one reader in a day that change something; nobody who chooses needs so many
+_DAY = timedelta(days=1)
 
 
 class Deed(StrEnum):
@@ -70,6 +73,7 @@ class Deed(StrEnum):
     NO_ADDRESS = "no-address"
     NO_DAY = "no-day"
     TOO_OFTEN = "too-often"
+    TOO_MANY = "too-many"  # changes in a day
     NO_ROOM = "no-room"  # for more mail to the reader's own inbox today
     NO_MAIL = "no-mail"  # goes to the reader's address at all
     FORMER = "former"  # the link is of the time before a change of address
@@ -82,7 +86,16 @@ class Deed(StrEnum):
 
 
 _REFUSALS = frozenset(
-    {Deed.NO_ADDRESS, Deed.NO_DAY, Deed.TOO_OFTEN, Deed.NO_ROOM, Deed.NO_MAIL, Deed.FORMER, Deed.UNCLEAR}
+    {
+        Deed.NO_ADDRESS,
+        Deed.NO_DAY,
+        Deed.TOO_OFTEN,
+        Deed.TOO_MANY,
+        Deed.NO_ROOM,
+        Deed.NO_MAIL,
+        Deed.FORMER,
+        Deed.UNCLEAR,
+    }
 )
 
 
@@ -122,6 +135,8 @@ def act(session: Session, keys: Keys, right: Right, choice: Choice, now: datetim
         return None
     if before.is_former:
         done = _carry_out_for_former(session, keys, before, choice, now)
+    elif _is_limited(choice) and _changed_lately(session, before.id, now) >= CHANGES_LIMIT:
+        done = Done(Deed.TOO_MANY)
     else:
         done = _carry_out(session, keys, before, choice, now)
     session.flush()
@@ -177,6 +192,24 @@ def _carry_out(  # noqa: C901, PLR0911, PLR0912 - a list of buttons
         case SayWhy():
             return _say_why(session, view, choice, now)
     return Done(Deed.UNCLEAR)
+
+
+def _is_limited(choice: Choice) -> bool:
+    """Whether a form may come too often: all that adds to the history without end, and no stop."""
+    if isinstance(choice, Save):
+        return any(each.frequency is not None for each in choice.wanted)
+    return isinstance(choice, Place | PauseFor | PauseUntil | Resume)
+
+
+def _changed_lately(session: Session, subscriber_id: int, now: datetime) -> int:
+    """Gives how many forms of a reader have changed something in the last day."""
+    times = sa.func.count(sa.distinct(col(SubscriptionEvent.at)))
+    query = select(times).where(
+        SubscriptionEvent.subscriber_id == subscriber_id,
+        SubscriptionEvent.by == _BY,
+        SubscriptionEvent.at > now - _DAY,
+    )
+    return session.exec(query).one()
 
 
 def _carry_out_for_former(
