@@ -204,7 +204,7 @@ class SignupConfig(Section):
     zone: Zone = "UTC"
     """The time zone of new readers whose browser does not say, by its IANA name."""
     hourly_by_network: int = Field(default=60, ge=1, le=1_000_000)
-    """How often an hour one network may ask (of IPv4 a /24, of IPv6 a /64)."""
+    """How often an hour one network may ask (of IPv4 a /24, of IPv6 a /64, and a /48 twice as often)."""
     hourly_by_domain: int = Field(default=1000, ge=1, le=1_000_000)
     """How often an hour may be asked for addresses of one domain."""
     hourly_in_all: int = Field(default=5000, ge=1, le=1_000_000)

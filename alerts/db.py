@@ -284,7 +284,7 @@ def prepare(database: Database) -> None:
 
 def upgrade(database: Database) -> None:
     """Brings the schema to this version's; safe to run again, and beside another that does the same."""
-    with database.engine.begin() as connection:
+    with database.engine.connect() as connection, _checking_references_last(connection), connection.begin():
         if database.is_sqlite:
             _refuse_moved(connection)
         if _schema(connection) != NEWEST:
@@ -387,6 +387,22 @@ def _schema(connection: Connection) -> str | None:
     return found
 
 
+@contextmanager
+def _checking_references_last(connection: Connection) -> Iterator[None]:
+    """Lets SQLite make a table anew that others' rows point to (https://www.sqlite.org/lang_altertable.html, section 7)."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    # Inside a transaction it says nothing to SQLite.
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+
 def _migrate(connection: Connection) -> None:
     # Read where it is needed: it takes ten megabytes and a tenth of a second, and mostly there is nothing to do.
     from alembic import command  # noqa: PLC0415 - see above
@@ -396,6 +412,9 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        assert broken is None, f"a row of {broken[0]} points nowhere"
     if connection.dialect.name == "postgresql":
         _keep_out_of_statistics(connection)
 

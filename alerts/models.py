@@ -25,6 +25,10 @@ from sqlmodel import Field, SQLModel
 # SQLite numbers rows by itself only in a column that is exactly INTEGER.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
+# Left to itself, SQLite gives the number of a deleted row to the next: a link, a cause or an audience that names the
+# one would then mean the other. PostgreSQL gives no number twice.
+_NUMBERED_ONCE = {"sqlite_autoincrement": True}
+
 SQLModel.metadata.naming_convention = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_N_label)s",
@@ -229,7 +233,7 @@ class Feed(SQLModel, table=True):
     last_error: str = ""
     created_at: datetime
 
-    __table_args__ = (Index("ix_feed_due", "state", "next_poll_at"),)
+    __table_args__ = (Index("ix_feed_due", "state", "next_poll_at"), _NUMBERED_ONCE)
 
 
 class Entry(SQLModel, table=True):
@@ -254,6 +258,7 @@ class Entry(SQLModel, table=True):
         UniqueConstraint("feed_id", "key"),
         Index("ix_entry_fingerprint", "feed_id", "fingerprint"),
         Index("ix_entry_seen", "first_seen_at"),
+        _NUMBERED_ONCE,
     )
 
 
@@ -326,6 +331,8 @@ class Topic(SQLModel, table=True):
     words_out: list[str] = Field(default_factory=list, sa_type=JSON)
     created_at: datetime
 
+    __table_args__ = _NUMBERED_ONCE
+
 
 class Subscriber(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=Id)
@@ -342,6 +349,8 @@ class Subscriber(SQLModel, table=True):
     paused_until: datetime | None = None
     address_since: datetime | None = None  # it is not the address they signed up with; null while it is
     created_at: datetime
+
+    __table_args__ = _NUMBERED_ONCE
 
 
 class Subscription(SQLModel, table=True):
@@ -452,6 +461,8 @@ class SignUp(SQLModel, table=True):
     asked_at: datetime
     expires_at: datetime = Field(index=True)
 
+    __table_args__ = _NUMBERED_ONCE
+
 
 class Consent(SQLModel, table=True):
     """That a reader agreed: to which words, when, and how they said so. Append-only, and it names no address."""
@@ -483,6 +494,8 @@ class ImportBatch(SQLModel, table=True):
     sealed_at: datetime | None = None
     touched_at: datetime  # somebody worked on it
     ended_at: datetime | None = None
+
+    __table_args__ = _NUMBERED_ONCE
 
 
 class ImportLine(SQLModel, table=True):
@@ -528,9 +541,9 @@ class Notice(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True, sa_type=Id)
     kind: str  # NoticeKind
-    # HMAC, as in `suppression`: the limits on notices outlive the address.
-    address_hash: str
-    # Which of the at most three that one address gets in a day (UTC): the key is the promise.
+    address_hash: str  # HMAC, as in `suppression`: whose link it is outlives the address
+    inbox_hash: str  # likewise, the same for all addresses of one inbox: the limits count by it
+    # Which of the at most three that one inbox gets in a day (UTC): the key is the promise.
     day: str
     number: int
     address: str | None = None  # null once it is settled
@@ -553,8 +566,9 @@ class Notice(SQLModel, table=True):
     expires_at: datetime
 
     __table_args__ = (
-        UniqueConstraint("address_hash", "day", "number"),
+        UniqueConstraint("inbox_hash", "day", "number"),
         Index("ix_notice_due", "due_at"),
+        _NUMBERED_ONCE,
     )
 
 
@@ -573,6 +587,8 @@ class AddressChange(SQLModel, table=True):
     new_confirmed_at: datetime | None = None
     outcome: str = ""  # ChangeOutcome; none while it is open
     ended_at: datetime | None = None
+
+    __table_args__ = _NUMBERED_ONCE
 
 
 class Farewell(SQLModel, table=True):
@@ -635,6 +651,7 @@ class Alert(SQLModel, table=True):
     __table_args__ = (
         Index("ix_alert_work", "state", "is_carved", "rank", "id"),
         Index("ix_alert_released", "released_at"),
+        _NUMBERED_ONCE,
     )
 
 

@@ -76,6 +76,7 @@ READER = ReaderView(
     1,
     "1@1.example",
     is_owner=False,
+    is_former=False,
     language="en",
     is_suppressed=False,
     zone="Europe/Paris",
@@ -168,6 +169,13 @@ def _managed(site: Speaking) -> Iterator[str]:
     for deed in Deed:
         done = Done(deed, changes, (("1", "2"),), left=(("1", "2"),))
         yield site.pages.manage(replace(reader, paused_until=AT), AT, done)
+
+
+def former(site: Speaking) -> Iterator[str]:
+    reader = replace(READER, language=site.language, is_former=True)
+    for deed in Deed:
+        yield site.pages.manage(reader, AT, Done(deed, (Now("", ("99", "98")),)))
+    yield site.pages.manage(reader, AT)
 
 
 def erase(site: Speaking) -> Iterator[str]:
@@ -277,6 +285,7 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
     "web/expired.html": plain("expired.html"),
     "web/failed.html": plain("failed.html"),
     "web/forgotten.html": plain("forgotten.html"),
+    "web/former.html": former,
     "web/gone.html": plain("gone.html"),
     "web/link.html": signing_up(link),
     "web/link-sent.html": signing_up(
@@ -294,6 +303,7 @@ SAMPLES: dict[str, Callable[[Speaking], Iterator[str]]] = {
     "web/sent.html": signing_up(lambda pages, language: iter([pages.sent(language, "1@1.example")])),
     "web/signup.html": signing_up(sign_up),
     "web/suppressed.html": plain("suppressed.html"),
+    "web/topics-gone.html": plain("topics-gone.html"),
     "web/too-many.html": plain("too-many.html"),
     "web/welcome.html": signing_up(welcome),
     "web/zone.html": zone,

@@ -19,7 +19,8 @@ import structlog
 from sqlmodel import Session, col, delete, select
 
 from alerts.audience import notices, subscribers, suppressions
-from alerts.audience.addresses import Address, masked
+from alerts.audience.addresses import Address, inbox_of, masked
+from alerts.audience.notices import Withheld
 from alerts.audience.tokens import Claim, Keys, Purpose, address_hash
 from alerts.models import (
     AddressChange,
@@ -37,6 +38,14 @@ _DAY_LIMIT = 3  # wishes of one reader in 24 hours: each may mail a stranger
 _DAY = timedelta(days=1)
 _BY = "reader"
 _ASKED = "ask-address"
+
+
+class NotAsked(StrEnum):
+    """Why a wish was not written."""
+
+    TOO_OFTEN = "too-often"
+    NO_ROOM = "no-room"  # the reader's own inbox has had enough mail for a day
+    SUPPRESSED = "suppressed"  # nothing is sent to the address they have
 
 
 class Standing(StrEnum):
@@ -62,16 +71,24 @@ class EndView:
     stamp: str  # of the wish: a yes comes back with it
 
 
-def ask(session: Session, keys: Keys, subscriber_id: int, address: Address, now: datetime) -> bool:
-    """Writes a reader's wish and mails both ends; no more than that they asked too often is ever said."""
+def ask(session: Session, keys: Keys, subscriber_id: int, address: Address, now: datetime) -> NotAsked | None:
+    """Writes a reader's wish and mails both ends, or says why not; of the new end nothing is ever said."""
     reader = _locked(session, subscriber_id)
     if reader is None or reader.address is None or reader.address_key is None:
-        return True
+        return None
     if _asked_lately(session, subscriber_id, now) >= _DAY_LIMIT:
-        return False
+        return NotAsked.TOO_OFTEN
+    old = Address(reader.address, reader.address_key)
     wish = _wish_of(session, subscriber_id) or AddressChange(
         subscriber_id=subscriber_id, asked_at=now, expires_at=now
     )
+    # Without the mail to the old end the wish could never come true.
+    mails = 2 if inbox_of(old.key) == inbox_of(address.key) else 1
+    match notices.withheld(session, keys, NoticeKind.OLD_ADDRESS, old, wish.id, now, needed=mails):
+        case Withheld.ENOUGH:
+            return NotAsked.NO_ROOM
+        case Withheld.SUPPRESSED:
+            return NotAsked.SUPPRESSED
     if not _is_open(wish, now) or wish.address_key != address.key:
         wish.old_confirmed_at = wish.new_confirmed_at = wish.ended_at = None
         wish.address, wish.address_key, wish.asked_at, wish.outcome = address.address, address.key, now, ""
@@ -80,10 +97,10 @@ def ask(session: Session, keys: Keys, subscriber_id: int, address: Address, now:
     session.flush()
     assert wish.id is not None
     subscribers.note(session, subscriber_id, _ASKED, by=_BY, now=now)
-    old = Address(reader.address, reader.address_key)
-    for kind, end in ((NoticeKind.OLD_ADDRESS, old), (NoticeKind.NEW_ADDRESS, address)):
+    new = address if address.key == old.key else subscribers.as_known(session, address)
+    for kind, end in ((NoticeKind.OLD_ADDRESS, old), (NoticeKind.NEW_ADDRESS, new)):
         notices.ask(session, keys, kind, end, wish.id, language=reader.language, lifetime=LIFETIME, now=now)
-    return True
+    return None
 
 
 def pending(session: Session, subscriber_id: int, now: datetime) -> str | None:

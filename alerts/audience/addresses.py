@@ -24,6 +24,7 @@ _PLAIN_NAME = re.compile(
 )  # RFC 5322, 3.2.3
 _LONGEST_NAME = 64  # RFC 5321, 4.5.3.1.1
 _SHORT = 200  # far below any limit on the whole
+_GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,20 @@ def normalise(address: str) -> Address:
 
     Domains may be in any script and become A-labels. So may names: those beyond ASCII reach a reader if the
     relay offers SMTPUTF8, and are refused for good if it does not. The key folds case on both sides: no mail
-    system in use tells `Ann@` from `ann@`, and a reader who types either is the same reader.
+    system in use tells `Ann@` from `ann@`, and a reader who types either is the same reader. It folds nothing else:
+    `strauß@` and `strauss@` are two mailboxes, and can be two people's (CVE-2019-19844). A name that only looks like
+    one in ASCII is refused, as a slip or a trap.
     """
     text = address.strip()
     wire = _wire_of_most(text) or _wire(text)
-    return Address(wire, _folded(wire))
+    if not wire.isascii() and _looks_ascii(wire.rpartition("@")[0]):
+        raise Refused("The part before the @-sign has letters that stand for others: write it in plain ones.")
+    return Address(wire, key_of(wire))
+
+
+def key_of(wire: str) -> str:
+    """Gives the key of an address as it goes on the wire."""
+    return wire.lower() if wire.isascii() else unicodedata.normalize("NFC", wire.lower())
 
 
 def masked(address: str) -> str:
@@ -78,10 +88,20 @@ def _wire(text: str) -> str:
     return f"{valid.local_part}@{valid.ascii_domain}"
 
 
-def _folded(text: str) -> str:
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+def inbox_of(key: str) -> str:
+    """Gives what the keys of all addresses of one inbox have in common, as far as providers' habits are known.
+
+    Only limits may ask for it: for some provider, `ann+news@` is another person's than `ann@`.
+    """
+    name, _, domain = key.rpartition("@")
+    name = name.partition("+")[0] or name
+    if domain in _GMAIL:  # https://support.google.com/mail/answer/7436150
+        name, domain = name.replace(".", ""), "gmail.com"
+    return f"{name}@{domain}"
+
+
+def _looks_ascii(name: str) -> bool:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).isascii()
 
 
 def _reason(error: EmailNotValidError) -> str:

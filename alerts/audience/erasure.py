@@ -19,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, select
 
 from alerts import db, residue
-from alerts.audience.addresses import normalise
+from alerts.audience.addresses import key_of
 from alerts.db import Database
-from alerts.errors import Refused, Unavailable
+from alerts.errors import Unavailable
 from alerts.models import (
     ADDRESS_COLUMNS,
     AddressChange,
@@ -119,17 +119,10 @@ def _drop_notices(session: Session, keys: Collection[str], wishes: Collection[in
     waiting = select(Notice).where(col(Notice.address).is_not(None)).with_for_update()
     for notice in session.exec(waiting):
         is_of_wish = notice.kind in _OF_WISHES and notice.subject_id in wishes
-        if is_of_wish or _key(notice.address or "") in keys:
+        if is_of_wish or key_of(notice.address or "") in keys:
             notice.address = notice.segments = notice.due_at = None
             notice.state, notice.reason, notice.worker = NoticeState.EXPIRED, "erased", ""
             session.add(notice)
-
-
-def _key(address: str) -> str:
-    try:
-        return normalise(address).key
-    except Refused:
-        return ""
 
 
 def _clear_replies(session: Session, ids: Sequence[int]) -> None:

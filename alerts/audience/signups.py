@@ -4,7 +4,7 @@ Until then an address is nobody's. The same statements run whether it is known, 
 enough mail for a day: who asks learns nothing of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,7 +18,7 @@ from alerts import db
 from alerts.audience import consents, notices, subscribers, suppressions, tally
 from alerts.audience.addresses import Address
 from alerts.audience.consents import Words
-from alerts.audience.tokens import Keys
+from alerts.audience.tokens import Keys, address_hash
 from alerts.models import Consent, Frequency, Notice, NoticeKind, SignUp, Subscriber, Topic, table_of
 
 log = structlog.get_logger()
@@ -29,19 +29,34 @@ _NOTICES_KEPT = timedelta(days=30)
 
 
 class HourlyLimits(NamedTuple):
-    """How many sign-ups, and requests for a link, an hour may bring."""
+    """How many sign-ups an hour may bring, and how many requests for a link."""
 
     by_network: int = 60
     by_domain: int = 1000
     in_all: int = 5000
 
 
+class Asking(StrEnum):
+    """What is counted apart: a flood of sign-ups keeps no reader from the link to their page."""
+
+    SIGN_UP = "sign-up"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an hour may have so many of; `kind` says of it what a log may say."""
+
+    kind: str
+    name: str
+    limit: int
+
+
 @dataclass(frozen=True, slots=True)
 class Full:
     """A scope that may have no more, for how long."""
 
-    scope: str
-    limit: int
+    scope: Scope
     lasts: timedelta
 
 
@@ -92,25 +107,32 @@ class NotConfirmed(StrEnum):
     GONE = "gone"  # too old, or none of ours
     CHANGED = "changed"  # other choices were asked for since the page was shown
     SUPPRESSED = "suppressed"
+    NO_TOPIC = "no-topic"  # what was chosen is there no more: nobody agreed to nothing
 
 
-def count_in(
-    session: Session, keys: Keys, limits: HourlyLimits, network: str, address: Address, now: datetime
-) -> Full | None:
+def count_in(session: Session, keys: Keys, scopes: Sequence[Scope], now: datetime) -> Full | None:
     """Counts a request; gives the first scope whose hour has had enough, and None while all have room.
 
     A network that has had enough takes nothing from the others: what it asks is not counted for the domain, and
     what a domain may not have is not counted for the site.
     """
-    for scope, limit in zip(scopes(network, address), limits, strict=True):
-        if lasts := tally.take(session, keys.pepper, scope, limit, now):
-            return Full(scope, limit, lasts)
+    for scope in scopes:
+        if lasts := tally.take(session, keys.pepper, scope.name, scope.limit, now):
+            return Full(scope, lasts)
     return None
 
 
-def scopes(network: str, address: Address) -> tuple[str, str, str]:
-    """Names what a request counts for, in the order of the limits."""
-    return f"network {network}", f"domain {address.key.rpartition('@')[2]}", "all"
+def scopes(
+    asking: Asking, networks: Sequence[str], address: Address, limits: HourlyLimits
+) -> tuple[Scope, ...]:
+    """Gives what a request counts for, the narrowest first; each wider network may ask twice as often."""
+    domain = address.key.rpartition("@")[2]
+    named = (
+        *(("network", each, limits.by_network << step) for step, each in enumerate(networks)),
+        ("domain", domain, limits.by_domain),
+        ("all", "", limits.in_all),
+    )
+    return tuple(Scope(kind, f"{asking} {kind} {name}", limit) for kind, name, limit in named)
 
 
 def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timedelta, now: datetime) -> None:
@@ -118,9 +140,10 @@ def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timed
 
     What was asked for before and not confirmed is replaced.
     """
+    address = subscribers.as_known(session, wanted.address)
     values = {
-        "address": wanted.address.address,
-        "address_key": wanted.address.key,
+        "address": address.address,
+        "address_key": address.key,
         "language": wanted.language,
         "zone": wanted.zone,
         "choices": dict(wanted.choices),
@@ -131,14 +154,14 @@ def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timed
     }
     connection = session.connection()
     connection.execute(db.insert_or_ignore(session, _SIGN_UP), [values])
-    of_address = _SIGN_UP.c.address_key == wanted.address.key
+    of_address = _SIGN_UP.c.address_key == address.key
     connection.execute(sa.update(_SIGN_UP).where(of_address).values(values))
     subject: int = connection.execute(sa.select(_SIGN_UP.c.id).where(of_address)).scalar_one()
     notices.ask(
         session,
         keys,
         NoticeKind.CONFIRM,
-        wanted.address,
+        address,
         subject,
         language=wanted.language,
         lifetime=lifetime,
@@ -150,34 +173,24 @@ def ask_for_link(
     session: Session, keys: Keys, address: Address, language: str, lifetime: timedelta, now: datetime
 ) -> None:
     """Has a reader sent the link to their own page; an address that is no reader's gets nothing."""
-    query = select(Subscriber.id, Subscriber.language).where(Subscriber.address_key == address.key)
-    reader = session.exec(query).first()
-    if reader is None or reader[0] is None:
+    reader = session.exec(select(Subscriber).where(Subscriber.address_key == address.key)).first()
+    if reader is None or reader.id is None or reader.address is None:
         return
-    subject, own_language = reader
     notices.ask(
         session,
         keys,
         NoticeKind.LINK,
-        address,
-        subject,
-        language=own_language or language,
+        Address(reader.address, address.key),
+        reader.id,
+        language=reader.language or language,
         lifetime=lifetime,
         now=now,
     )
 
 
-def notice(session: Session, notice_id: int, kind: NoticeKind, now: datetime) -> int | None:
-    """Gives what a notice of this kind is about; None once its time is over."""
-    query = select(Notice.subject_id).where(
-        Notice.id == notice_id, Notice.kind == kind, col(Notice.expires_at) > now
-    )
-    return session.exec(query).first()
-
-
-def look(session: Session, notice_id: int, now: datetime) -> Pending | Confirmed | None:
+def look(session: Session, keys: Keys, notice_id: int, now: datetime) -> Pending | Confirmed | None:
     """Gives how the sign-up stands that a notice is about; None when it is too old."""
-    wanted = _wanted(session, notice_id, now)
+    wanted = _wanted(session, keys, notice_id, now)
     if wanted is None:
         return None
     if wanted.subscriber_id is not None:
@@ -200,7 +213,7 @@ def confirm(
     `version` is of what they were shown. Done again, it changes nothing and says whose it is.
     """
     suppressions.take_turns(session)
-    wanted = _wanted(session, notice_id, now, to_change=True)
+    wanted = _wanted(session, keys, notice_id, now, to_change=True)
     if wanted is None:
         return NotConfirmed.GONE
     if wanted.subscriber_id is not None:
@@ -212,11 +225,13 @@ def confirm(
     suppressions.hold(session, [wanted.address_key])
     if suppressions.is_suppressed(session, keys.pepper, wanted.address_key):
         return NotConfirmed.SUPPRESSED
+    topics = _chosen(session, wanted.choices)
+    if not topics:
+        return NotConfirmed.NO_TOPIC
     address = Address(wanted.address, wanted.address_key)
     reader = subscribers.add(
         session, keys.pepper, address, language=wanted.language, zone=wanted.zone, by=_BY, now=now
     )
-    topics = _chosen(session, wanted.choices)
     for each in topics:
         if not subscribers.follow(session, reader, each.slug, Frequency(each.frequency), by=_BY, now=now):
             subscribers.note(session, reader, "confirm", slug=each.slug, by=_BY, now=now)
@@ -243,12 +258,26 @@ def sweep(session: Session, now: datetime) -> None:
     tally.sweep(session, now)
 
 
-def _wanted(session: Session, notice_id: int, now: datetime, *, to_change: bool = False) -> SignUp | None:
-    subject = notice(session, notice_id, NoticeKind.CONFIRM, now)
-    if subject is None:
+def _wanted(
+    session: Session, keys: Keys, notice_id: int, now: datetime, *, to_change: bool = False
+) -> SignUp | None:
+    """Gives the sign-up that a notice is about, while its time lasts and its address is the one that was mailed."""
+    found = session.get(Notice, notice_id)
+    if found is None or found.kind != NoticeKind.CONFIRM or found.expires_at <= now:
         return None
-    query = select(SignUp).where(SignUp.id == subject)
-    return session.exec(query.with_for_update() if to_change else query).first()
+    query = select(SignUp).where(SignUp.id == found.subject_id)
+    wanted = session.exec(query.with_for_update() if to_change else query).first()
+    key = _key_of(session, wanted) if wanted else None
+    is_meant = key is not None and found.address_hash == address_hash(keys.pepper, key)
+    return wanted if is_meant else None
+
+
+def _key_of(session: Session, wanted: SignUp) -> str | None:
+    """Gives the key of whom a sign-up is for, or of the reader it became."""
+    if wanted.subscriber_id is None:
+        return wanted.address_key
+    reader = session.get(Subscriber, wanted.subscriber_id)
+    return reader.address_key if reader else None
 
 
 def _version(wanted: SignUp) -> str:

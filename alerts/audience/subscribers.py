@@ -302,6 +302,12 @@ def note(
     _record(session, subscriber_id, kind, topic_id, "", by, now)
 
 
+def as_known(session: Session, address: Address) -> Address:
+    """Gives an address as its reader is mailed: what somebody else typed may be another spelling of it."""
+    query = select(Subscriber.address).where(Subscriber.address_key == address.key)
+    return Address(session.exec(query).first() or address.address, address.key)
+
+
 def readdress(
     session: Session, pepper: bytes, subscriber_id: int, address: Address, *, by: str, now: datetime
 ) -> bool:

@@ -225,7 +225,7 @@ def _copy(here: Connection, there: Connection, number: str, watch: Watch) -> Non
         for table in tables.all_tables():
             tables.copy(here, there, table, watch("copy", table.name, tables.count(here, table)))
         for table in tables.all_tables():
-            tables.number(there, table)
+            tables.number(here, there, table)
             tables.analyze(there, table)
         _set_fact(there, SiteFact.MOVING, number)
 

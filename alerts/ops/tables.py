@@ -91,13 +91,17 @@ def copy(here: Connection, there: Connection, table: sa.Table, advance: Advance)
     advance(copied % _SLICE)
 
 
-def number(there: Connection, table: sa.Table) -> None:
-    """Lets the table's own numbers go on after the greatest that was copied."""
+def number(here: Connection, there: Connection, table: sa.Table) -> None:
+    """Lets the table's own numbers go on after the greatest that was ever given, also to a row that is gone."""
     column = table.autoincrement_column
     if column is not None:
-        greatest = sa.func.coalesce(sa.func.max(column), 0)
+        given = here.execute(_GIVEN, {"name": table.name}).scalar() or 0
+        greatest = sa.func.greatest(sa.func.max(column), given)
         sequence = sa.func.pg_get_serial_sequence(table.name, column.name)
         there.execute(sa.select(sa.func.setval(sequence, greatest + 1, sa.false())))
+
+
+_GIVEN = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
 
 
 def analyze(there: Connection, table: sa.Table) -> None:

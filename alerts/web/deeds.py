@@ -11,16 +11,19 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlmodel import Session
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
 
 from alerts.audience import address_changes, disclosure, farewells, notices, subscribers
+from alerts.audience.address_changes import NotAsked
 from alerts.audience.addresses import Address, normalise
+from alerts.audience.notices import Withheld
 from alerts.audience.stops import acknowledge_after_openings
 from alerts.audience.tokens import Claim, Keys
 from alerts.audience.zones import is_zone
 from alerts.errors import Refused
 from alerts.mail.words import clean
-from alerts.models import Frequency, NoticeKind, Subscriber
+from alerts.models import Frequency, NoticeKind, Subscriber, SubscriptionEvent
 from alerts.web.forms import (
     AskErase,
     AskZone,
@@ -45,6 +48,8 @@ from alerts.web.reader import ReaderView, Right, ShownTopic, look, what_brought
 LINK_LIFETIME = timedelta(hours=24)
 _BY = "reader"
 LONGEST_PAUSE = 366  # days
+CHANGES_LIMIT = 100  # forms of one reader in a day that change something; nobody who chooses needs so many
+_DAY = timedelta(days=1)
 
 
 class Deed(StrEnum):
@@ -69,6 +74,10 @@ class Deed(StrEnum):
     NO_ADDRESS = "no-address"
     NO_DAY = "no-day"
     TOO_OFTEN = "too-often"
+    TOO_MANY = "too-many"  # changes in a day
+    NO_ROOM = "no-room"  # for more mail to the reader's own inbox today
+    NO_MAIL = "no-mail"  # goes to the reader's address at all
+    FORMER = "former"  # the link is of the time before a change of address
     UNCLEAR = "unclear"
 
     @property
@@ -77,7 +86,18 @@ class Deed(StrEnum):
         return self in _REFUSALS
 
 
-_REFUSALS = frozenset({Deed.NO_ADDRESS, Deed.NO_DAY, Deed.TOO_OFTEN, Deed.UNCLEAR})
+_REFUSALS = frozenset(
+    {
+        Deed.NO_ADDRESS,
+        Deed.NO_DAY,
+        Deed.TOO_OFTEN,
+        Deed.TOO_MANY,
+        Deed.NO_ROOM,
+        Deed.NO_MAIL,
+        Deed.FORMER,
+        Deed.UNCLEAR,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +134,12 @@ def act(session: Session, keys: Keys, right: Right, choice: Choice, now: datetim
     before = look(session, right, now, to_change=True)
     if before is None:
         return None
-    done = _carry_out(session, keys, before, choice, now)
+    if before.is_former:
+        done = _carry_out_for_former(session, keys, before, choice, now)
+    elif _is_limited(choice) and _changed_lately(session, before.id, now) >= CHANGES_LIMIT:
+        done = Done(Deed.TOO_MANY)
+    else:
+        done = _carry_out(session, keys, before, choice, now)
     session.flush()
     return Outcome(done, before, look(session, right, now))
 
@@ -168,6 +193,35 @@ def _carry_out(  # noqa: C901, PLR0911, PLR0912 - a list of buttons
         case SayWhy():
             return _say_why(session, view, choice, now)
     return Done(Deed.UNCLEAR)
+
+
+def _is_limited(choice: Choice) -> bool:
+    """Whether a form may come too often: all that adds to the history without end, and no stop."""
+    if isinstance(choice, Save):
+        return any(each.frequency is not None for each in choice.wanted)
+    return isinstance(choice, Place | PauseFor | PauseUntil | Resume)
+
+
+def _changed_lately(session: Session, subscriber_id: int, now: datetime) -> int:
+    """Gives how many forms of a reader have changed something in the last day."""
+    times = sa.func.count(sa.distinct(col(SubscriptionEvent.at)))
+    query = select(times).where(
+        SubscriptionEvent.subscriber_id == subscriber_id,
+        SubscriptionEvent.by == _BY,
+        SubscriptionEvent.at > now - _DAY,
+    )
+    return session.exec(query).one()
+
+
+def _carry_out_for_former(
+    session: Session, keys: Keys, view: ReaderView, choice: Choice, now: datetime
+) -> Done:
+    """Does what a mailbox may ask that the reader has left: no more of this, and a link for the present one."""
+    is_stop = isinstance(choice, Save) and all(each.frequency is None for each in choice.wanted)
+    if not is_stop and not isinstance(choice, StopAll | SendLink):
+        return Done(Deed.FORMER)
+    done = _carry_out(session, keys, view, choice, now)
+    return Done(done.deed, done.changes)  # to undo it is not theirs
 
 
 # --- topics --------------------------------------------------------------------------------------------
@@ -294,8 +348,13 @@ def _ask_address(session: Session, keys: Keys, view: ReaderView, typed: str, now
         address = normalise(typed)
     except Refused:
         return Done(Deed.NO_ADDRESS, typed=typed)
-    if not address_changes.ask(session, keys, view.id, address, now):
-        return Done(Deed.TOO_OFTEN)
+    match address_changes.ask(session, keys, view.id, address, now):
+        case NotAsked.TOO_OFTEN:
+            return Done(Deed.TOO_OFTEN, typed=typed)
+        case NotAsked.NO_ROOM:
+            return Done(Deed.NO_ROOM, typed=typed)
+        case NotAsked.SUPPRESSED:
+            return Done(Deed.NO_MAIL, typed=typed)
     return Done(Deed.ADDRESS_ASKED, undo=(("action", "keep-address"),))
 
 
@@ -303,7 +362,7 @@ def _send_link(session: Session, keys: Keys, view: ReaderView, now: datetime) ->
     reader = session.get_one(Subscriber, view.id)
     assert reader.address is not None, "the page shows it"
     assert reader.address_key is not None, "as above"
-    notices.ask(
+    sent = notices.ask(
         session,
         keys,
         NoticeKind.LINK,
@@ -313,4 +372,9 @@ def _send_link(session: Session, keys: Keys, view: ReaderView, now: datetime) ->
         lifetime=LINK_LIFETIME,
         now=now,
     )
+    match sent:
+        case Withheld.ENOUGH:
+            return Done(Deed.NO_ROOM)
+        case Withheld.SUPPRESSED:
+            return Done(Deed.NO_MAIL)
     return Done(Deed.LINK_SENT)

@@ -53,9 +53,9 @@ class ReaderPage:
         if outcome.after is None:
             return HTMLResponse(self._pages.erased(before.language, is_news=True))
         match choice:
-            case AskErase():
+            case AskErase() if done.deed is Deed.ASKED:
                 return HTMLResponse(self._pages.erase(before))
-            case AskZone(hour, weekday):
+            case AskZone(hour, weekday) if done.deed is Deed.ASKED:
                 return HTMLResponse(self._pages.zone(before, hour, weekday))
             case Download() if done.deed is Deed.TOLD:
                 name = f"attachment; filename=alerts-{now:%Y-%m-%d}.json"

@@ -32,6 +32,7 @@ from alerts.web.reader import ReaderView
 
 _NAMES = (
     "manage.html",
+    "former.html",
     "zone.html",
     "zones.html",
     "erase.html",
@@ -49,6 +50,7 @@ _NAMES = (
     "welcome.html",
     "expired.html",
     "suppressed.html",
+    "topics-gone.html",
     "consent.txt",
     "zone.js",
     "gone.html",
@@ -132,6 +134,8 @@ class Pages:
     def manage(self, view: ReaderView, now: datetime, done: Done | None = None) -> str:
         """Gives a reader's own page, and above it what became of the form they sent."""
         locale = self._templates.locale(view.language)
+        if view.is_former:
+            return self._render("former.html", locale, reader=view, done=done)
         zone = ZoneInfo(view.zone)
         today = now.astimezone(zone).date()
         names = get_day_names(locale=locale)

@@ -78,11 +78,15 @@ class Rarer:
 
 @dataclass(frozen=True, slots=True)
 class ReaderView:
-    """What one reader's page shows; addresses are masked but for the owner, as a mail and its link may be forwarded."""
+    """What one reader's page shows; addresses are masked but for the owner, as a mail and its link may be forwarded.
+
+    A link of the time before a change of address shows the topics that brought its mail, and nothing else.
+    """
 
     id: int
     address: str
     is_owner: bool
+    is_former: bool
     language: str
     is_suppressed: bool
     zone: str
@@ -148,12 +152,16 @@ def look(session: Session, right: Right, now: datetime, *, to_change: bool = Fal
         return None
     mail = _mail(session, right)
     following, more = _topics(session, right.subscriber_id, mail)
+    is_former = not right.is_owner and _is_former(session, reader, right.alert_id)
+    if is_former:
+        following, more = tuple(each for each in following if each.brought_the_mail), ()
     wished = address_changes.pending(session, right.subscriber_id, now) or ""
     paused_until = reader.paused_until if reader.paused_until and reader.paused_until > now else None
     return ReaderView(
         id=right.subscriber_id,
         address=reader.address if right.is_owner else masked(reader.address),
         is_owner=right.is_owner,
+        is_former=is_former,
         language=reader.language,
         is_suppressed=bool(reader.suppressed),
         zone=reader.zone,
@@ -166,6 +174,17 @@ def look(session: Session, right: Right, now: datetime, *, to_change: bool = Fal
         more=more,
         coming=_coming(reader, following, now, paused_until),
     )
+
+
+def _is_former(session: Session, reader: Subscriber, alert_id: int) -> bool:
+    """Whether a mail may have gone to an address that its reader has left; one that is forgotten may.
+
+    Whatever was released since goes to the present one.
+    """
+    if reader.address_since is None:
+        return False
+    released_at = session.exec(select(Alert.released_at).where(Alert.id == alert_id)).first()
+    return released_at is None or released_at <= reader.address_since
 
 
 def what_brought(session: Session, right: Right) -> tuple[str, ...] | None:

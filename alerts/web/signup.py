@@ -23,7 +23,7 @@ from alerts.audience import signups
 from alerts.audience.addresses import Address
 from alerts.audience.hints import suggestion
 from alerts.audience.offers import Offer, offers
-from alerts.audience.signups import Full, HourlyLimits, NotConfirmed, Pending, Wanted
+from alerts.audience.signups import Asking, Full, HourlyLimits, NotConfirmed, Pending, Wanted
 from alerts.audience.slots import coming, slot_of
 from alerts.audience.tokens import Claim, Keys, Purpose, make
 from alerts.audience.zones import is_zone
@@ -37,7 +37,7 @@ from alerts.web.languages import languages_of
 from alerts.web.pages import Pages
 from alerts.web.signup_form import Fault, Filled, Rules, check_address
 from alerts.web.signup_pages import SignUpPages, Welcome
-from alerts.web.strangers import is_from_elsewhere, network_of
+from alerts.web.strangers import is_from_elsewhere, networks_of
 
 P = ParamSpec("P")
 
@@ -106,7 +106,7 @@ class Strangers:
             return HTMLResponse(self._pages.question(language, filled, meant), headers=_OWN_FORM)
         if not filled.is_trapped:
             wanted = self._wanted(filled, address, language)
-            if seconds := await self._full.seconds(request, address, _sign_up, wanted):
+            if seconds := await self._full.seconds(request, Asking.SIGN_UP, address, _sign_up, wanted):
                 return self._too_many(language, seconds)
         await _beat(began)
         return HTMLResponse(self._pages.sent(language, address.address))
@@ -129,7 +129,7 @@ class Strangers:
             )
         if not filled.is_trapped:
             known = self._pages.known(language)
-            if seconds := await self._full.seconds(request, address, _send_link, address, known):
+            if seconds := await self._full.seconds(request, Asking.LINK, address, _send_link, address, known):
                 return self._too_many(language, seconds)
         await _beat(began)
         return HTMLResponse(self._pages.link_sent(language, address.address))
@@ -163,8 +163,10 @@ class ConfirmPage:
 
     async def show(self, claim: Claim, accepted: str) -> Response:
         """Shows what would be followed."""
-        found = await self._database.run(_looked, claim)
+        found = await self._database.run(_looked, self._keys, claim)
         match found:
+            case Pending(topics=()):
+                return HTMLResponse(self._pages.topics_gone(found.language), _GONE)
             case Pending():
                 return HTMLResponse(self._pages.confirm(found))
             case Welcome():
@@ -178,6 +180,8 @@ class ConfirmPage:
         match found:
             case Welcome():
                 return HTMLResponse(self._pages.welcome(found, self._link(found)))
+            case Pending(topics=()):
+                return HTMLResponse(self._pages.topics_gone(found.language), _GONE)
             case Pending():
                 return HTMLResponse(self._pages.confirm(found, is_changed=True), _CONFLICT)
             case NotConfirmed.SUPPRESSED:
@@ -200,20 +204,22 @@ class _Limited:
     async def seconds(
         self,
         request: Request,
+        asking: Asking,
         address: Address,
         deed: Callable[Concatenate[Session, Keys, Terms, P], None],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> int:
         """Does it in one transaction and gives 0, or how many seconds the limit lasts that it is beyond."""
-        network = network_of(request.client.host if request.client else "")
-        known = max(self._until.get(each, 0.0) for each in signups.scopes(network, address))
+        networks = networks_of(request.client.host if request.client else "")
+        scopes = signups.scopes(asking, networks, address, self._terms.limits)
+        known = max(self._until.get(each.name, 0.0) for each in scopes)
         if known > monotonic():
             return ceil(known - monotonic())
 
         def within(session: Session) -> Full | None:
             now = db.clock(session)
-            full = signups.count_in(session, self._keys, self._terms.limits, network, address, now)
+            full = signups.count_in(session, self._keys, scopes, now)
             if full is None:
                 deed(session, self._keys, self._terms, *args, **kwargs)
             return full
@@ -226,11 +232,11 @@ class _Limited:
 
     def _note(self, full: Full) -> None:
         """Remembers how long a scope has had enough; says so when it had room in the last hour."""
-        if self._until.get(full.scope, -inf) < monotonic() - _HOUR_SECONDS:
-            log.warning("sign_ups_limited", scope=full.scope.partition(" ")[0], limit=full.limit)
+        if self._until.get(full.scope.name, -inf) < monotonic() - _HOUR_SECONDS:
+            log.warning("sign_ups_limited", scope=full.scope.kind, limit=full.scope.limit)
         if len(self._until) >= _REMEMBERED:
             self._until.clear()
-        self._until[full.scope] = monotonic() + full.lasts.total_seconds()
+        self._until[full.scope.name] = monotonic() + full.lasts.total_seconds()
 
 
 async def _beat(began: float) -> None:
@@ -254,9 +260,9 @@ def _send_link(session: Session, keys: Keys, terms: Terms, address: Address, lan
     signups.ask_for_link(session, keys, address, language, terms.link_works_for, db.clock(session))
 
 
-def _looked(session: Session, claim: Claim) -> Pending | Welcome | None:
+def _looked(session: Session, keys: Keys, claim: Claim) -> Pending | Welcome | None:
     now = db.clock(session)
-    found = signups.look(session, claim.subscriber_id, now)
+    found = signups.look(session, keys, claim.subscriber_id, now)
     return _welcome(session, found, now) if isinstance(found, signups.Confirmed) else found
 
 
@@ -267,7 +273,7 @@ def _confirmed(
     done = signups.confirm(session, keys, claim.subscriber_id, version, now)
     if isinstance(done, signups.Confirmed):
         return _welcome(session, done, now)
-    return _looked(session, claim) if done is NotConfirmed.CHANGED else done
+    return _looked(session, keys, claim) if done in (NotConfirmed.CHANGED, NotConfirmed.NO_TOPIC) else done
 
 
 def _welcome(session: Session, confirmed: signups.Confirmed, now: datetime) -> Welcome | None:

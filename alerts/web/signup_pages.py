@@ -86,6 +86,9 @@ class SignUpPages:
     def expired(self, accepted: str) -> str:
         return self._pages.fixed("expired.html", accepted)
 
+    def topics_gone(self, language: str) -> str:
+        return self._pages.render("topics-gone.html", language)
+
     def suppressed(self, accepted: str) -> str:
         return self._pages.fixed("suppressed.html", accepted)
 

@@ -4,20 +4,26 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-_BITS = {4: 24, 6: 64}  # what one household or office has, and so what one visitor can change at will
+# What one household or office has, and so what one visitor can change at will; of IPv6 also the largest that is handed
+# to anybody who asks (RFC 6177).
+_BITS = {4: (24,), 6: (64, 48)}
 _PORTS = {"http": 80, "https": 443}
 _UNKNOWN = "unknown"
 
 
-def network_of(host: str) -> str:
-    """Gives the network of an address: of IPv4 the /24, of IPv6 the /64; all that is no address is one network."""
+def networks_of(host: str) -> tuple[str, ...]:
+    """Gives the networks of an address, the narrowest first: of IPv4 the /24, of IPv6 the /64 and the /48.
+
+    All that is no address is one network.
+    """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])  # without the zone of a link-local one
     except ValueError:
-        return _UNKNOWN
+        return (_UNKNOWN,)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return str(ipaddress.ip_network(f"{address}/{_BITS[address.version]}", strict=False))
+    bits = _BITS[address.version]
+    return tuple(str(ipaddress.ip_network(f"{address}/{each}", strict=False)) for each in bits)
 
 
 def is_from_elsewhere(headers: Mapping[str, str], base_url: str) -> bool:

@@ -21,6 +21,10 @@ NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=12), min_size=1, max_size
         ("reader@bücher.example", "reader@xn--bcher-kva.example", "reader@xn--bcher-kva.example"),
         ("reader@BÜCHER.example", "reader@xn--bcher-kva.example", "reader@xn--bcher-kva.example"),
         ("Lesér@Example.org", "Lesér@example.org", "lesér@example.org"),
+        ("ÉCLAIR@example.org", "ÉCLAIR@example.org", "éclair@example.org"),
+        ("E\u0301clair@example.org", "Éclair@example.org", "éclair@example.org"),
+        ("Straußü@example.org", "Straußü@example.org", "straußü@example.org"),
+        ("ａｎｎü@example.org", "ａｎｎü@example.org", "ａｎｎü@example.org"),
         ("reader1@example.test", "reader1@example.test", "reader1@example.test"),
         ("user@test.example", "user@test.example", "user@test.example"),
         ("user@mail.localhost", "user@mail.localhost", "user@mail.localhost"),
@@ -53,6 +57,10 @@ def test_an_address_has_one_form_for_the_wire_and_one_for_comparing(
         f"{'a' * 65}@example.org",
         f"reader@{'a' * 64}.example",
         "reader@xn--zzzzz-.example",
+        "strauß@example.org",  # a mailbox of its own, that strauss@ could not be told from
+        "\uff41\uff4e\uff4e@example.org",  # the same in full width
+        "\u017fam@example.org",  # with a long s
+        "ﬁnn@example.org",
     ],
 )
 def test_what_cannot_be_mailed_is_refused_without_being_repeated(refused: str) -> None:

@@ -62,7 +62,7 @@ NAMES_NOBODY = {
     "sign_up": {"language", "zone", "choices", "wording", "source"},  # the row goes
     "consent": {"wording", "source", "choices"},  # cleared where it names somebody
     "notice": {
-        *("kind", "address_hash", "day", "language", "state", "reason", "transport", "worker"),
+        *("kind", "address_hash", "inbox_hash", "day", "language", "state", "reason", "transport", "worker"),
     },
     "suppression": {"address_hash", "cause", "evidence", "origin"},  # a server's words, scrubbed
     "delivery": {"variant", "transport", "state", "reason", "reply"},  # the reply is cleared
@@ -372,4 +372,4 @@ def test_a_suppression_outlives_the_address(db: Database) -> None:
         asked = notices.ask(
             session, KEYS, NoticeKind.CONFIRM, ANA, 1, language="en", lifetime=timedelta(1), now=LATER
         )
-        assert asked is None, "not even a mail to confirm"
+        assert asked is notices.Withheld.SUPPRESSED, "not even a mail to confirm"

@@ -87,7 +87,7 @@ def confirms(db: Database, address: str) -> Deed:
         signups.ask_to_confirm(session, KEYS, wanted, timedelta(days=1), NOW)
     with db.begin() as session:
         notice = session.exec(select(Notice.id).order_by(col(Notice.id).desc())).first() or 0
-        found = signups.look(session, notice, NOW)
+        found = signups.look(session, KEYS, notice, NOW)
     assert isinstance(found, signups.Pending)
     version = found.version
     return lambda session: signups.confirm(session, KEYS, notice, version, NOW)

@@ -174,7 +174,7 @@ def test_who_has_confirmed_for_themselves_since_stays(site: Database) -> None:
         signups.ask_to_confirm(session, KEYS, wanted, timedelta(days=1), LATER)
     with site.begin() as session:
         notice = session.exec(select(Notice.id)).one() or 0
-        found = signups.look(session, notice, LATER)
+        found = signups.look(session, KEYS, notice, LATER)
         assert isinstance(found, Pending)
         assert isinstance(signups.confirm(session, KEYS, notice, found.version, LATER), Confirmed)
     undo(site, number, LATER + MINUTE)

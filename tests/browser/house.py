@@ -34,6 +34,7 @@ from alerts.models import (
     Frequency,
     Notice,
     NoticeState,
+    SignUp,
     Subscriber,
 )
 from build import a_feed, a_reader, a_topic, an_alert, an_entry, follows
@@ -135,6 +136,12 @@ class House:
         """Gives the address of a page that a link opens, whether there is such a subject or not."""
         folder = "u" if purpose is Purpose.MANAGE else "n"
         return f"{self.url}/{folder}/{make(self.keys, purpose, subject, alert, self.keys.current)}"
+
+    def take_topics_from(self, address: str) -> None:
+        """Has a sign-up name a topic that is there no more."""
+        of_address = sa.update(SignUp).where(col(SignUp.address) == address)
+        with self.database.begin() as session:
+            session.execute(of_address.values(choices={"gone": "every"}))
 
     def suppress(self, address: str) -> None:
         with self.database.begin() as session:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from alerts.audience.tokens import Purpose
 from alerts.models import Frequency
@@ -148,6 +149,14 @@ async def _(house: House, window: Window) -> None:
     await window.press("Yes, send me these")
 
 
+@state("a sign-up whose topics are no more", status=410)
+async def _(house: House, window: Window) -> None:
+    address = await sign_up(house, window)
+    link = await house.linked(address)
+    house.take_topics_from(address)
+    await window.goto(link)
+
+
 @state("a sign-up that is too old", status=410)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link_to(Purpose.CONFIRM, 10**9))
@@ -180,6 +189,17 @@ async def _(house: House, window: Window) -> None:
 @state("a reader's page whose address is suppressed", is_variant=True)
 async def _(house: House, window: Window) -> None:
     await window.goto(house.link(house.reader(suppressed="bounce")))
+
+
+@state("a reader's page, by a link of the time before another address")
+async def _(house: House, window: Window) -> None:
+    await window.goto(house.link(house.reader(address_since=datetime.now(UTC))))
+
+
+@state("a topic stopped from the time before another address", is_variant=True)
+async def _(house: House, window: Window) -> None:
+    await window.goto(house.link(house.reader(address_since=datetime.now(UTC))))
+    await window.press("Stop Storm on the coast")
 
 
 @state("a reader's page in German")

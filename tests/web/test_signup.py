@@ -406,6 +406,22 @@ async def test_a_topic_that_went_meanwhile_is_left_out(
     assert following(sqlite_db) == {"keys": "daily"}
 
 
+async def test_nobody_agrees_to_topics_that_are_all_gone(
+    sqlite_db: Database, sqlite_topics: dict[str, int]
+) -> None:
+    async with visiting(sqlite_db) as visitor:
+        await visitor.sign_up()
+        link = link_of(notices(sqlite_db)[0])
+        version = (await visitor.get(link)).field("version")
+        with sqlite_db.begin() as session:
+            session.execute(sa.delete(Topic).where(col(Topic.slug) == "storm"))
+        for answer in (await visitor.get(link), await visitor.ask("POST", link, data={"version": version})):
+            assert (answer.status, answer.heading) == (410, "What you chose is no more")
+    with sqlite_db.begin() as session:
+        assert session.exec(select(Consent)).all() == []
+        assert session.exec(select(Subscriber)).all() == []
+
+
 async def test_a_link_made_for_something_else_is_worth_nothing(
     sqlite_db: Database, sqlite_topics: dict[str, int]
 ) -> None:
@@ -717,7 +733,7 @@ def exhaust(session: Session, address: str) -> None:
             lifetime=timedelta(days=1),
             now=now - timedelta(minutes=minutes),
         )
-        assert written
+        assert isinstance(written, int)
 
 
 async def test_no_address_and_no_token_reaches_a_log(

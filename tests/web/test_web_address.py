@@ -91,7 +91,7 @@ async def test_the_address_changes_when_both_ends_said_yes(
         kinds = [each.kind for each in session.exec(select(SubscriptionEvent))]
     assert (change.address, change.address_key, change.outcome) == (None, None, "changed")
     assert kinds == ["ask-address", "change-address"]
-    assert "For r…@elsewhere.example" in text_of((await site.get(story.link)).text)
+    assert "before your alerts moved to another address" in text_of((await site.get(story.link)).text)
 
 
 @pytest.mark.parametrize("end", [ADDRESS, NEW])
@@ -292,3 +292,11 @@ def test_what_an_old_address_answers_does_not_condemn_the_new_one(db: Database) 
                 )
                 == stopped
             )
+
+
+async def test_another_reader_is_asked_at_the_address_they_gave(sqlite_db: Database, start: Start) -> None:
+    story = a_story(sqlite_db)
+    with sqlite_db.begin() as session:
+        a_reader(session, NEW)
+    await wish(await start(sqlite_db), story.link, NEW.upper())
+    assert len(mailed(sqlite_db, NEW)) == 1

@@ -33,6 +33,7 @@ from alerts.models import (
     Topic,
     Wording,
 )
+from alerts.web.deeds import CHANGES_LIMIT
 from build import a_feed, a_reader, a_topic, an_alert, an_entry, follows
 from visiting import (
     ADDRESS,
@@ -73,6 +74,7 @@ def owners_link(database: Database, reader: int, *, address: str = ADDRESS, **ch
     values: dict[str, Any] = {
         "kind": NoticeKind.LINK,
         "address_hash": address_hash(KEYS.pepper, address),
+        "inbox_hash": address_hash(KEYS.pepper, address),
         "day": f"{now:%Y-%m-%d}",
         "number": 1,
         "subject_id": reader,
@@ -601,3 +603,30 @@ async def test_a_get_of_any_link_changes_no_row(db: Database, start: Start) -> N
             for method in ("GET", "HEAD"):
                 assert (await site.ask(method, link + query)).status == 200
     assert rows(db) == before
+
+
+async def test_a_hundred_changes_a_day_are_enough_and_stopping_is_never_too_much(
+    db: Database, start: Start
+) -> None:
+    story = a_story(db)
+    now = datetime.now(UTC)
+    with db.begin() as session:
+        for number in range(CHANGES_LIMIT - 1):
+            for _ in range(2):  # two topics in one form
+                at = now - timedelta(minutes=number)
+                session.add(SubscriptionEvent(subscriber_id=story.reader, kind="change", by="reader", at=at))
+    site = await start(db)
+    last = await site.post(story.link, ("action", "pause"), ("days", "7"))
+    assert last.status == 200
+    for fields in (
+        [("action", "place"), ("zone", "UTC"), ("hour", "1"), ("weekday", "1")],
+        [("action", "save"), ("frequency.storm", "every:daily")],
+        [("action", "resume")],
+    ):
+        answer = await site.post(story.link, *fields)
+        assert answer.status == 400
+        assert "a hundred times in a day" in said(answer.text)
+    await site.post(story.link, ("action", "save"), ("frequency.storm", "every:"))
+    assert "storm" not in following(db, story.reader)
+    await site.post(story.link, ("action", "stop-all"))
+    assert following(db, story.reader) == {}
