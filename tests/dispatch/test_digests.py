@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from sqlmodel import Session, col, select
+from structlog.testing import capture_logs
 
 from alerts.audience import disclosure, subscribers
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import announce, outbox, receipts
-from alerts.dispatch.digests import horizon
+from alerts.dispatch.digests import content, horizon
 from alerts.dispatch.digests.announcing import GRACE, Late, Policy, announce_digests, close_time
 from alerts.dispatch.explain import explain
 from alerts.dispatch.opening import Opening, Plan, open_chunk
@@ -201,6 +202,24 @@ def test_a_daemon_that_was_down_catches_up_with_one_digest_or_skips(newsroom: Ne
         assert "the late daily digest of 2026-11-25 07:00 UTC was not sent (late" in newsroom.explained(
             "a", entries[0], up
         )
+
+
+@pytest.mark.parametrize("zone", ["Asia/Gone", "Europe", "../etc/passwd"])
+def test_a_zone_that_is_not_known_here_costs_nobody_a_digest(newsroom: Newsroom, zone: str) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    with newsroom.db.begin() as session:
+        elsewhere = a_reader(session, "b@example.org", now=NOON, zone=zone)
+    newsroom.choose(elsewhere, "harbour", Frequency.DAILY, NOON)
+    entry = newsroom.tell(NOON + HOUR)
+    with capture_logs() as logs:
+        got = newsroom.digest(SEVEN)
+    assert got == {reader: [(entry, "")], elsewhere: [(entry, "")]}, "by UTC"
+    (said,) = [each for each in logs if each["log_level"] == "error"]
+    assert (said["event"], said["slot"]) == ("digest_zone_unknown", f"{zone} 07")
+    with newsroom.db.begin() as session:
+        for digest in session.exec(select(Alert).where(Alert.window_end == SEVEN)).all():
+            (variant,) = session.exec(select(Selection.variant).where(Selection.alert_id == digest.id))
+            assert content.load(session, digest, [variant], {}).views[variant].zone == "UTC"
 
 
 def test_a_digest_that_came_to_nobody_in_time_leaves_its_entries_to_the_next(newsroom: Newsroom) -> None:

@@ -262,6 +262,16 @@ async def test_the_next_digests_are_said_in_words(db: Database, start: Start) ->
     assert (reader.zone, reader.digest_hour, reader.digest_weekday) == ("America/New_York", 18, 4)
 
 
+async def test_a_zone_that_is_not_known_here_shows_as_the_one_that_takes_its_place(
+    sqlite_db: Database, start: Start
+) -> None:
+    story = a_story(sqlite_db, zone="Asia/Gone")
+    page = await (await start(sqlite_db)).get(story.link)
+    assert page.status == 200
+    (shown,) = [fields for _, fields in forms(page.text) if ("action", "place") in fields]
+    assert ("zone", "UTC") in shown
+
+
 async def test_the_form_of_hours_shows_how_things_stand(sqlite_db: Database, start: Start) -> None:
     story = a_story(sqlite_db, zone="Asia/Calcutta", digest_hour=23, digest_weekday=6, language="de")
     page = await (await start(sqlite_db)).get(story.link)

@@ -292,4 +292,5 @@ def _parsed(text: str, what: str) -> datetime:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # Some systems list these two, which are no zone of IANA's for a place: `localtime` is another one on each machine.
+    return frozenset(available_timezones() - {"Factory", "localtime"})
