@@ -204,6 +204,21 @@ def test_a_daemon_that_was_down_catches_up_with_one_digest_or_skips(newsroom: Ne
         )
 
 
+@pytest.mark.parametrize("policy", Late)
+def test_one_that_makes_up_for_missed_ones_is_late_though_its_own_instant_is_not(
+    newsroom: Newsroom, policy: Late
+) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.HOURLY)
+    entry = newsroom.tell(NOON + 10 * MINUTE)
+    up = NOON + 5 * HOUR + 10 * MINUTE
+    assert newsroom.announce(up, Policy(policy)) == 1, "of five"
+    newsroom.deliver(up)
+    with newsroom.db.begin() as session:
+        assert session.exec(select(Alert.is_late).where(col(Alert.window_end).is_not(None))).one()
+    told = {reader: [(entry, "")]} if policy is Late.SEND else {}
+    assert newsroom.got(NOON + 5 * HOUR) == told
+
+
 @pytest.mark.parametrize("zone", ["Asia/Gone", "Europe", "../etc/passwd"])
 def test_a_zone_that_is_not_known_here_costs_nobody_a_digest(newsroom: Newsroom, zone: str) -> None:
     reader = newsroom.reader("a", harbour=Frequency.DAILY)

@@ -77,7 +77,7 @@ def announce_digests(session: Session, policy: Policy, now: datetime) -> int:
         if not slots.is_by_its_zone(frequency, slot):
             log.error("digest_zone_unknown", frequency=frequency, slot=slot)
         if next_at is not None:
-            announced += _announce(session, policy, frequency, slot, closed, now)
+            announced += _announce(session, policy, frequency, slot, next_at, closed, now)
         following = {"next": slots.coming(frequency, slot, closed)}
         of_slot = {"of_frequency": frequency, "of_slot": slot}
         session.connection().execute(_SET_NEXT, of_slot | following)
@@ -88,7 +88,13 @@ def announce_digests(session: Session, policy: Policy, now: datetime) -> int:
 
 
 def _announce(
-    session: Session, policy: Policy, frequency: str, slot: str, closed: datetime, now: datetime
+    session: Session,
+    policy: Policy,
+    frequency: str,
+    slot: str,
+    first_due: datetime,
+    closed: datetime,
+    now: datetime,
 ) -> bool:
     end = slots.latest(frequency, slot, closed)
     cause = f"digest:{frequency}:{slot}:{end.isoformat()}"
@@ -97,7 +103,8 @@ def _announce(
     # The zone's rules may have changed since the instant was foreseen.
     if session.exec(select(Alert.id).where(col(Alert.cause_key) == cause)).first() is not None:
         return False
-    is_late = now > end + policy.late_after
+    # A later instant is the last one where some were missed, an earlier one where the zone's rules have changed.
+    is_late = now > min(first_due, end) + policy.late_after
     is_skipped = is_late and policy.late is Late.SKIP
     alert = Alert(
         cause_key=cause,
