@@ -398,7 +398,9 @@ class DigestSlot(SQLModel, table=True):
 
     frequency: str = Field(primary_key=True)
     slot: str = Field(primary_key=True)
-    next_at: datetime | None = None  # null until somebody looks: the first instant after that
+    next_at: datetime | None = (
+        None  # null, as it once began, until somebody looks: the first instant after that
+    )
 
 
 class Diversion(SQLModel, table=True):

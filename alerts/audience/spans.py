@@ -87,15 +87,14 @@ def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datet
     session.exec(diverted.where(col(Diversion.frequency).not_in(owed)))
 
 
-def place(session: Session, reader: Subscriber) -> None:
+def place(session: Session, reader: Subscriber, now: datetime) -> None:
     """Has a reader's digests come at the hour that their row says; their windows go on where they were."""
     marks = select(DigestMark).where(DigestMark.subscriber_id == reader.id)
     # In the order in which digests lock them.
     for mark in session.exec(marks.order_by(DigestMark.frequency).with_for_update()).all():
         mark.slot = slot_of(mark.frequency, reader.zone, reader.digest_hour, reader.digest_weekday)
         session.add(mark)
-        # Windows go on, so the slot's last instant lies in this one; it is not for who comes after it.
-        _have_slot(session, mark.frequency, mark.slot, None)
+        _have_slot(session, mark.frequency, mark.slot, now)
 
 
 def _open_spans(ids: Sequence[int], topic_id: int) -> sa.Update:
@@ -118,7 +117,7 @@ def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now:
         for each in members
     ]
     for slot in sorted(by_slot):
-        _have_slot(session, frequency, slot, coming(frequency, slot, now))
+        _have_slot(session, frequency, slot, now)
     session.connection().execute(insert_or_ignore(session, _MARK), rows)
     session.exec(
         sa.update(DigestMark)
@@ -131,6 +130,7 @@ def _have_marks(session: Session, ids: Sequence[int], frequency: Frequency, now:
     )
 
 
-def _have_slot(session: Session, frequency: str, slot: str, next_at: datetime | None) -> None:
-    row = {"frequency": frequency, "slot": slot, "next_at": next_at}
+def _have_slot(session: Session, frequency: str, slot: str, now: datetime) -> None:
+    # Its first instant is missed by nobody: it may pass before anybody looks.
+    row = {"frequency": frequency, "slot": slot, "next_at": coming(frequency, slot, now)}
     session.connection().execute(insert_or_ignore(session, _SLOT), [row])

@@ -256,7 +256,7 @@ def place(
         return False
     reader.zone, reader.digest_hour, reader.digest_weekday = zone, hour, weekday
     session.add(reader)
-    spans.place(session, reader)
+    spans.place(session, reader, now)
     _record(session, subscriber_id, "place", None, f"{zone} {weekday} {hour:02d}", by, now)
     return True
 

@@ -102,14 +102,14 @@ def test_another_hour_moves_the_slot_and_no_window(db: Database, reader: int) ->
     assert marks_of(db) == {"daily": ("Asia/Kathmandu 20", 0, None), "hourly": ("UTC", 0, None)}
     with db.begin() as session:
         slots = {(each.frequency, each.slot): each.next_at for each in session.exec(select(DigestSlot))}
-    assert slots["daily", "Asia/Kathmandu 20"] is None, "its first instant is the next one"
+    assert slots["daily", "Asia/Kathmandu 20"] == NOW.replace(hour=14, minute=15)
     assert slots["hourly", "UTC"] == NOW + HOUR
 
 
 def move(session: Session, reader: int) -> None:
     row = session.get_one(Subscriber, reader)
     row.zone, row.digest_hour = "Asia/Kathmandu", 20
-    spans.place(session, row)
+    spans.place(session, row, NOW)
 
 
 def test_many_at_once_get_what_each_would(db: Database) -> None:

@@ -257,7 +257,7 @@ class Month:
             row.zone = self.random.choice(ZONES)
             row.digest_hour = self.random.randrange(24)
             row.digest_weekday = self.random.randrange(7)
-            spans.place(session, row)
+            spans.place(session, row, self.now)
 
     def go_down(self) -> None:
         self.is_down = self.random.random() < 0.5

@@ -219,6 +219,17 @@ def test_one_that_makes_up_for_missed_ones_is_late_though_its_own_instant_is_not
     assert newsroom.got(NOON + 5 * HOUR) == told
 
 
+def test_an_hour_that_passes_before_anybody_looks_is_not_lost(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.announce(NOON + MINUTE)
+    entry = newsroom.tell(NOON + HOUR)
+    with newsroom.db.begin() as session:
+        subscribers.place(
+            session, reader, zone="UTC", hour=20, weekday=0, by="reader", now=NOON + 7 * HOUR + 50 * MINUTE
+        )
+    assert newsroom.digest(NOON + 8 * HOUR) == {reader: [(entry, "")]}
+
+
 @pytest.mark.parametrize("zone", ["Asia/Gone", "Europe", "../etc/passwd"])
 def test_a_zone_that_is_not_known_here_costs_nobody_a_digest(newsroom: Newsroom, zone: str) -> None:
     reader = newsroom.reader("a", harbour=Frequency.DAILY)
