@@ -361,8 +361,8 @@ class Subscription(SQLModel, table=True):
 class DigestSpan(SQLModel, table=True):
     """A time in which a reader follows, or followed, a topic at a digest's frequency: what its digests are made of.
 
-    It ends with a change of frequency, and what came before that is still owed; who leaves is owed nothing, and
-    the row goes.
+    It ends with a change of frequency or a pause, and what came before that is still owed; another one waits for the
+    pause's end. Who leaves is owed nothing, and the row goes.
     """
 
     __tablename__ = "digest_span"

@@ -270,6 +270,7 @@ def pause(session: Session, subscriber_id: int, until: datetime | None, *, by: s
         return False
     reader.paused_until = until
     session.add(reader)
+    spans.pause(session, subscriber_id, until or now, now)
     if until is None:
         _record(session, subscriber_id, "resume", None, "", by, now)
     else:

@@ -65,7 +65,7 @@ class Account:
 
     choices: dict[int, list[Choice]] = field(default_factory=lambda: defaultdict(list))
     marks: dict[Frequency, datetime] = field(default_factory=dict)
-    paused: list[tuple[datetime, datetime]] = field(default_factory=list)
+    pauses: list[tuple[datetime, datetime]] = field(default_factory=list)  # when each was chosen, and its end
 
     def choice(self, topic: int, at: datetime) -> Frequency | None:
         """What they had chosen at an instant; a choice counts from its own instant on."""
@@ -79,8 +79,10 @@ class Account:
         later = [each.frequency for each in self.choices[topic] if each.at > since]
         return all(each in {Frequency.FLASH, Frequency.EVERY} for each in [self.choice(topic, since), *later])
 
-    def was_paused(self, since: datetime) -> bool:
-        return any(end > since for _, end in self.paused)
+    def is_paused(self, at: datetime) -> bool:
+        """Whether the last choice that was made by then is a pause that lasts."""
+        made = [end for chosen, end in self.pauses if chosen <= at]
+        return bool(made) and at < made[-1]
 
 
 class Month:
@@ -245,11 +247,13 @@ class Month:
                 account.choices[topic].append(Choice(self.now, None))
 
     def pause(self, reader: int) -> None:
-        hours = self.random.choice([3, 30, 100])
+        account = self.accounts[reader]
+        is_over = account.is_paused(self.now) and self.random.random() < 0.5
+        hours = self.random.choice([1, 3, 30, 100])
+        until = None if is_over else self.now + timedelta(hours=hours)
         with self.db.begin() as session:
-            row = session.get_one(Subscriber, reader)
-            row.paused_until = self.now + timedelta(hours=hours)
-            self.accounts[reader].paused.append((self.now, row.paused_until))
+            subscribers.pause(session, reader, until, by="reader", now=self.now)
+        account.pauses.append((self.now, until or self.now))
 
     def move(self, reader: int) -> None:
         with self.db.begin() as session:
@@ -325,7 +329,7 @@ class Month:
             return {
                 reader: self._part(ledger, reader, frequency, end)
                 for reader in self.readers
-                if frequency in self.accounts[reader].marks
+                if frequency in self.accounts[reader].marks and not self.accounts[reader].is_paused(self.now)
             }
 
     def _part(
@@ -338,7 +342,7 @@ class Month:
                 continue
             topics = [int(topic) for topic, wanted in alert.audience.items() if Frequency.EVERY in wanted]
             in_window = account.marks[frequency] <= alert.released_at < end
-            is_owed = in_window and any(
+            is_owed = (in_window and not account.is_paused(alert.released_at)) and any(
                 account.choice(topic, alert.released_at) == frequency
                 and not account.has_left(topic, alert.released_at)
                 for topic in topics
@@ -471,6 +475,10 @@ class Month:
         ]
         entry = session.get_one(Entry, int(alert.cause_key.partition(":")[2]))
         if not owed or entry.id in told or entry.withdrawn_at is not None:
+            return
+        if account.is_paused(released_at) and not any(
+            account.choice(topic, released_at) in {Frequency.FLASH, Frequency.EVERY} for topic in owed
+        ):
             return
         row = session.get(Delivery, (alert.id, reader))
         is_said = row is not None and row.state in {DeliveryState.SKIPPED, DeliveryState.EXPIRED}

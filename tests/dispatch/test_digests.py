@@ -63,6 +63,10 @@ class Newsroom:
         with self.db.begin() as session:
             subscribers.follow(session, reader, slug, frequency, by="reader", now=at)
 
+    def pause(self, reader: int, at: datetime, until: datetime | None) -> None:
+        with self.db.begin() as session:
+            subscribers.pause(session, reader, until, by="reader", now=at)
+
     def tell(self, at: datetime, *, topics: Sequence[str] = ("harbour", "town"), **fields: Any) -> int:
         """An entry that these topics want, announced at once."""
         self.entries += 1
@@ -442,23 +446,77 @@ def test_a_late_key_mark_tells_nobody_what_a_digest_told(newsroom: Newsroom) -> 
 # --- who gets none ---------------------------------------------------------------------------------------
 
 
-def test_a_pause_passes_over_alerts_and_digests_and_says_so(newsroom: Newsroom) -> None:
+def test_a_pause_passes_over_what_is_released_in_it_and_says_so(newsroom: Newsroom) -> None:
     reader = newsroom.reader("a", harbour=Frequency.DAILY, town=Frequency.EVERY)
-    with newsroom.db.begin() as session:
-        session.get_one(Subscriber, reader).paused_until = SEVEN + HOUR
-    daily = newsroom.tell(NOON + HOUR, topics=["harbour"])
-    every = newsroom.tell(NOON + HOUR, topics=["town"])
-    assert newsroom.deliver(NOON + HOUR) == []
-    assert newsroom.digest(SEVEN) == {}
-    for cause in (f"entry:{every}", "digest:"):
-        row = newsroom.row(reader, cause)
-        assert row is not None
-        assert (row.state, row.reason) == (DeliveryState.SKIPPED, "paused")
+    before = newsroom.tell(NOON + HOUR, topics=["harbour"])
+    newsroom.pause(reader, NOON + 2 * HOUR, NOON + 4 * HOUR)
+    daily = newsroom.tell(NOON + 2 * HOUR, topics=["harbour"])
+    every = newsroom.tell(NOON + 3 * HOUR, topics=["town"])
+    assert newsroom.deliver(NOON + 3 * HOUR) == []
+    after = newsroom.tell(NOON + 4 * HOUR, topics=["harbour"])
+    assert newsroom.digest(SEVEN) == {reader: [(before, ""), (after, "")]}
+    row = newsroom.row(reader, f"entry:{every}")
+    assert row is not None
+    assert (row.state, row.reason) == (DeliveryState.SKIPPED, "paused")
     assert newsroom.explained("a", daily, SEVEN + HOUR) == (
-        "Not sent at once: the daily digest of 2026-11-23 07:00 UTC was not sent (paused)."
+        "Not sent at once: the reader had paused when it was released."
     )
-    entry = newsroom.tell(SEVEN + 2 * HOUR, topics=["harbour"])
-    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}, "the time of the pause is not told later"
+
+
+@pytest.mark.parametrize("frequency", [Frequency.HOURLY, Frequency.DAILY])
+def test_what_came_before_a_pause_over_the_instant_comes_after_it(
+    newsroom: Newsroom, frequency: Frequency
+) -> None:
+    reader = newsroom.reader("a", harbour=frequency)
+    other = newsroom.reader("b", harbour=frequency)
+    entry = newsroom.tell(SEVEN - 30 * MINUTE)
+    newsroom.pause(reader, SEVEN - 20 * MINUTE, SEVEN + HOUR)
+    missed = newsroom.tell(SEVEN - 10 * MINUTE)
+    assert newsroom.digest(SEVEN) == {other: [(entry, ""), (missed, "")]}
+    newsroom.tell(SEVEN + 30 * MINUTE)
+    coming = SEVEN + (HOUR if frequency == Frequency.HOURLY else DAY)
+    assert newsroom.explained("a", entry, SEVEN + MINUTE) == (
+        f"Not sent at once: it comes with the {frequency} digest, due {coming:%Y-%m-%d %H:%M} UTC."
+    )
+    assert newsroom.digest(coming)[reader] == [(entry, "")]
+    assert newsroom.digest(coming + DAY) == {}
+
+
+def test_a_pause_that_a_list_brought_is_one(newsroom: Newsroom) -> None:
+    with newsroom.db.begin() as session:
+        reader = a_reader(session, "a@example.org", now=NOON, paused_until=NOON + 2 * HOUR)
+    newsroom.choose(reader, "harbour", Frequency.DAILY, NOON)
+    missed, told = (newsroom.tell(NOON + hours * HOUR) for hours in (1, 2))
+    assert newsroom.digest(SEVEN) == {reader: [(told, "")]}
+    assert newsroom.explained("a", missed, SEVEN + HOUR).endswith("had paused when it was released.")
+
+
+def test_nothing_is_announced_for_who_pauses_alone(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.tell(SEVEN - HOUR)
+    newsroom.pause(reader, SEVEN - MINUTE, SEVEN + HOUR)
+    assert newsroom.announce(SEVEN + GRACE) == 0
+
+
+def test_several_pauses_in_one_window_cut_it_several_times(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.pause(reader, NOON + HOUR, NOON + 2 * HOUR)
+    newsroom.pause(reader, NOON + 3 * HOUR, NOON + 30 * HOUR)
+    newsroom.pause(reader, NOON + 4 * HOUR, NOON + 40 * HOUR)  # longer
+    newsroom.pause(reader, NOON + 5 * HOUR, None)  # and ended
+    newsroom.choose(reader, "town", Frequency.DAILY, NOON + 6 * HOUR)
+    newsroom.pause(reader, NOON + 7 * HOUR, NOON + 8 * HOUR)
+    newsroom.choose(reader, "harbour", Frequency.WEEKLY, NOON + 7 * HOUR + MINUTE)
+    told = [newsroom.tell(NOON + hours * HOUR + 30 * MINUTE, topics=["harbour"]) for hours in range(10)]
+    newsroom.digest(SEVEN)  # a Monday
+    with newsroom.db.begin() as session:
+        rows = session.exec(
+            select(Alert.frequency, Selection.entries).join(Selection, col(Selection.alert_id) == Alert.id)
+        ).all()
+    assert {frequency: [told.index(entry) for entry, _, _ in entries] for frequency, entries in rows} == {
+        Frequency.DAILY: [0, 2, 5, 6],
+        Frequency.WEEKLY: [8, 9],
+    }
 
 
 def test_who_leaves_between_the_instant_and_the_opening_ends_in_a_state(newsroom: Newsroom) -> None:
@@ -591,15 +649,14 @@ def test_a_download_names_the_entries_that_its_reader_was_told_and_no_others(new
     in_town = newsroom.reader("b", town=Frequency.DAILY)
     late = newsroom.reader("c", harbour=Frequency.EVERY, town=Frequency.DAILY)
     paused = newsroom.reader("d", harbour=Frequency.DAILY)
-    with newsroom.db.begin() as session:
-        session.get_one(Subscriber, paused).paused_until = SEVEN + DAY
+    newsroom.pause(paused, NOON, SEVEN + DAY)
     newsroom.tell(NOON + HOUR, topics=["harbour"], title="A ferry")
     newsroom.tell(NOON + HOUR, title="A storm")
     assert newsroom.deliver(NOON + 3 * HOUR) == [], "both are too old to be sent at once"
     newsroom.digest(SEVEN)
     assert newsroom.disclosed(at_the_harbour) == [("daily", "accepted", ["A ferry", "A storm"])]
     assert newsroom.disclosed(in_town) == [("daily", "accepted", ["A storm"])]
-    assert newsroom.disclosed(paused) == [("daily", "skipped", [])]
+    assert newsroom.disclosed(paused) == []
     assert newsroom.disclosed(late) == [
         ("update", "expired", []),
         ("update", "diverted", []),

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 DIVERSION = table_of(Diversion)
 MARK = table_of(DigestMark)
 SLOT = table_of(DigestSlot)
+SUBSCRIBER = table_of(Subscriber)
 
 # What is being released at the instant is committed by then, mostly: what is not has the digest wait (see `horizon`).
 GRACE = timedelta(seconds=15)
@@ -98,7 +99,7 @@ def _announce(
 ) -> bool:
     end = slots.latest(frequency, slot, closed)
     cause = f"digest:{frequency}:{slot}:{end.isoformat()}"
-    if not _has_news(session, frequency, slot, end):
+    if not _has_news(session, frequency, slot, end, now):
         return False
     # The zone's rules may have changed since the instant was foreseen.
     if session.exec(select(Alert.id).where(col(Alert.cause_key) == cause)).first() is not None:
@@ -133,9 +134,9 @@ def _expiry(frequency: str, slot: str, end: datetime, now: datetime) -> datetime
     return max(min(slots.coming(frequency, slot, end), most), now + _LEAST_TO_LIVE)
 
 
-def _has_news(session: Session, frequency: str, slot: str, end: datetime) -> bool:
+def _has_news(session: Session, frequency: str, slot: str, end: datetime, now: datetime) -> bool:
     """Whether anybody's window may hold something: marks may stay behind where it cannot."""
-    values = {"of_frequency": frequency, "of_slot": slot, "end": end}
+    values = {"of_frequency": frequency, "of_slot": slot, "end": end, "now": now}
     connection = session.connection()
     if connection.execute(_HAS_DIVERSIONS, values).first() is not None:
         return True
@@ -161,6 +162,9 @@ _OF_SLOT = (
     MARK.c.frequency == sa.bindparam("of_frequency"),
     MARK.c.slot == sa.bindparam("of_slot"),
     sa.or_(MARK.c.until.is_(None), MARK.c.until >= sa.bindparam("end")),
+    ~sa.exists().where(
+        SUBSCRIBER.c.id == MARK.c.subscriber_id, SUBSCRIBER.c.paused_until > sa.bindparam("now")
+    ),
 )
 _IS_BEHIND = sa.select(MARK.c.subscriber_id).where(*_OF_SLOT, MARK.c.through <= sa.bindparam("last")).limit(1)
 _HAS_DIVERSIONS = (

@@ -1,9 +1,11 @@
 """What was released, and how its entries stand: read once for a digest, for all its chunks."""
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -49,6 +51,8 @@ def window(
     kept[digest_id] = min(since, begin), told
     while len(kept) > _KEPT_WINDOWS:
         kept.popitem(last=False)
+    # Of a chunk whose readers all got their last one: others' windows begin long before, as after a pause.
+    told = told[bisect_left(told, since, key=attrgetter("released_at")) :]
     missing = {*also} - {each.alert_id for each in told}
     if missing:
         told = (*told, *_told(session, _THESE, {"alerts": sorted(missing)}))
