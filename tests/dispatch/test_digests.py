@@ -77,6 +77,11 @@ class Newsroom:
             announce.announce_entry(session, entry, at)
         return entry
 
+    def withdraw(self, entry: int, at: datetime | None) -> None:
+        """Has its publisher take an entry back; shown again it is with None."""
+        with self.db.begin() as session:
+            session.get_one(Entry, entry).withdrawn_at = at
+
     def _want(self, session: Session, topic: int, *, is_wanted: bool) -> None:
         from alerts.models import Topic  # noqa: PLC0415 - the builders' own row
 
@@ -314,6 +319,19 @@ def test_the_latest_text_is_told_and_what_became_of_it(newsroom: Newsroom) -> No
         (chosen,) = session.exec(select(Selection)).all()
         assert [each[1] for each in chosen.entries] == [1, 2, 3]
     assert newsroom.explained("a", gone, SEVEN + HOUR) == "Not sent at once: its publisher took it back."
+
+
+def test_what_was_taken_back_over_the_instant_is_in_no_digest_and_that_is_said(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    entry = newsroom.tell(NOON + HOUR)
+    other = newsroom.tell(NOON + HOUR)
+    newsroom.withdraw(entry, NOON + 2 * HOUR)
+    assert newsroom.digest(SEVEN) == {reader: [(other, "")]}
+    newsroom.withdraw(entry, None)
+    assert newsroom.explained("a", entry, SEVEN + HOUR) == (
+        "Not sent at once: its publisher had taken it back when its digest came."
+    )
+    assert newsroom.explained("a", other, SEVEN + HOUR).startswith("Sent in the daily digest")
 
 
 def test_readers_of_the_same_share_a_variant_and_each_gets_their_own_topics(newsroom: Newsroom) -> None:

@@ -11,6 +11,7 @@ from alerts.dispatch.digests.released import topics_of
 from alerts.models import (
     Alert,
     AlertEntry,
+    AlertState,
     Delivery,
     DeliveryState,
     DigestMark,
@@ -75,15 +76,21 @@ def expected(session: Session, subscriber_id: int, alerts: Sequence[Alert], now:
     ).first()
     if diverted is not None:
         return _coming(session, subscriber_id, diverted.frequency, now)
+    has_passed = False
     for alert in alerts:
         for span in _spans(session, subscriber_id, alert):
             mark = session.get(DigestMark, (subscriber_id, span.frequency))
             assert mark is not None, "a span has a mark"
             if alert.released_at is not None and mark.through <= alert.released_at:
                 return _coming(session, subscriber_id, span.frequency, now)
+            has_passed = alert.state == AlertState.DONE
     if any(_passed_by_pause(session, subscriber_id, alert) for alert in alerts):
         return "the reader had paused when it was released"
-    return _passed(session, subscriber_id, alerts)
+    if (why := _passed(session, subscriber_id, alerts)) or not has_passed:
+        return why
+    # It is shown again; of an alert that has gone out, a digest leaves out nothing else without a row.
+    rows = select(Delivery).where(Delivery.subscriber_id == subscriber_id, col(Delivery.alert_id).in_(ids))
+    return "" if session.exec(rows).first() else "its publisher had taken it back when its digest came"
 
 
 def _passed_by_pause(session: Session, subscriber_id: int, alert: Alert) -> bool:
