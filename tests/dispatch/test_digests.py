@@ -321,6 +321,24 @@ def test_the_latest_text_is_told_and_what_became_of_it(newsroom: Newsroom) -> No
     assert newsroom.explained("a", gone, SEVEN + HOUR) == "Not sent at once: its publisher took it back."
 
 
+def test_what_became_of_a_text_counts_from_the_first_alert_however_long_ago(newsroom: Newsroom) -> None:
+    with newsroom.db.begin() as session:
+        a_topic(session, "key", now=NOON, key_events_only=True)
+    entry = newsroom.tell(NOON + HOUR)
+    reader = newsroom.reader("a", at=NOON + 2 * HOUR, key=Frequency.DAILY)
+    with newsroom.db.begin() as session:
+        row = session.get_one(Entry, entry)
+        row.revision, row.is_key_event = 2, True
+        session.add(
+            EntryRevision(
+                entry_id=entry, number=2, fingerprint="another", is_correction=True, seen_at=NOON + 3 * HOUR
+            )
+        )
+        session.flush()
+        announce.announce_key_event(session, entry, NOON + 4 * HOUR)
+    assert newsroom.digest(SEVEN) == {reader: [(entry, "corrected")]}
+
+
 def test_what_was_taken_back_over_the_instant_is_in_no_digest_and_that_is_said(newsroom: Newsroom) -> None:
     reader = newsroom.reader("a", harbour=Frequency.DAILY)
     entry = newsroom.tell(NOON + HOUR)
