@@ -2,12 +2,12 @@
 
 A window of a reader's digest is what lies between their mark and the slot's instant, cut by the spans. Whoever
 changes a frequency closes a span: what came before is still owed, in one more digest of the old frequency. Whoever
-leaves a topic is owed nothing of it. A pause is cut out: an open span ends with its begin, and another waits for its end.
+leaves a topic is owed nothing of it, unless they take that back at once. A pause is cut out: an open span ends with its begin, and another waits for its end.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +15,9 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.slots import coming, slot_of
 from alerts.db import insert_or_ignore
-from alerts.models import DigestMark, DigestSlot, DigestSpan, Diversion, Frequency, Subscriber, table_of
+from alerts.models import DigestMark, DigestSlot, DigestSpan, Frequency, Subscriber, table_of
+
+SLIP = timedelta(hours=1)  # who comes back so soon did not mean to leave, or undid it
 
 _SPAN = table_of(DigestSpan)
 _MARK = table_of(DigestMark)
@@ -71,6 +73,15 @@ def change_many(
     begin(session, ids, topic_id, new, now)
 
 
+def take_up(
+    session: Session, subscriber_id: int, topic_id: int, frequency: Frequency, since: datetime, left: datetime
+) -> None:
+    """Has a digest still carry what came of a topic from `since` until it was left; `begin` has it go on."""
+    if frequency.is_digest and since < left:
+        key = {"subscriber_id": subscriber_id, "frequency": frequency, "topic_id": topic_id}
+        session.connection().execute(sa.insert(_SPAN), [key | {"since": since, "until": left}])
+
+
 def pause(session: Session, subscriber_id: int, until: datetime, now: datetime) -> None:
     """Has digests carry nothing of the time from now until then; changes a pause, and ends it when that is now."""
     of_reader = (_SPAN.c.subscriber_id == subscriber_id, _SPAN.c.until.is_(None))
@@ -109,8 +120,6 @@ def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datet
         )
         .values(until=now)
     )
-    diverted = sa.delete(Diversion).where(col(Diversion.subscriber_id) == subscriber_id)
-    session.exec(diverted.where(col(Diversion.frequency).not_in(owed)))
 
 
 def place(session: Session, reader: Subscriber, now: datetime) -> None:
@@ -139,15 +148,12 @@ def _have_marks(
     for slot in sorted(by_slot):
         _have_slot(session, frequency, slot, now)
     session.connection().execute(insert_or_ignore(session, _MARK), rows)
-    session.exec(
-        sa.update(DigestMark)
-        .where(
-            col(DigestMark.subscriber_id).in_([each.id for each in readers]),
-            col(DigestMark.frequency) == frequency,
-            col(DigestMark.until).is_not(None),
-        )
-        .values(until=None, through=now)
+    ended = sa.update(DigestMark).where(
+        col(DigestMark.subscriber_id).in_([each.id for each in readers]),
+        col(DigestMark.frequency) == frequency,
     )
+    session.exec(ended.where(col(DigestMark.until) <= now - SLIP).values(through=now))
+    session.exec(ended.where(col(DigestMark.until).is_not(None)).values(until=None))
 
 
 def _have_slot(session: Session, frequency: str, slot: str, now: datetime) -> None:

@@ -73,6 +73,22 @@ class Account:
         return made[-1].frequency if made else None
 
     def has_left(self, topic: int, since: datetime) -> bool:
+        """Whether they left it after an instant, and did not come back at once to the same frequency.
+
+        Who does is owed what came since they chose that, and since the last pause.
+        """
+        made = self.choices[topic]
+        for before, left, back in zip(made, made[1:], [*made[2:], None], strict=False):
+            if left.frequency is None and left.at > since:
+                is_slip = back is not None and (
+                    before.frequency == back.frequency in SOONEST and back.at - left.at < timedelta(hours=1)
+                )
+                begins = [before.at, *(end for at, end in self.pauses if back is not None and at <= back.at)]
+                if not is_slip or since < max(begins[0], begins[-1]):
+                    return True
+        return False
+
+    def ever_left(self, topic: int, since: datetime) -> bool:
         return any(each.frequency is None for each in self.choices[topic] if each.at > since)
 
     def was_always_at_once(self, topic: int, since: datetime) -> bool:
@@ -140,7 +156,11 @@ class Month:
         self.come_to_rest()
 
     def pass_time(self) -> None:
-        minutes = self.random.choice([0, 0.2, 1, 5, 20, 60, 200, 500])
+        self.wait(self.random.choice([0, 0.2, 1, 5, 20, 60, 200, 500]))
+        if self.is_down:
+            self.is_down = self.random.random() < 0.8
+
+    def wait(self, minutes: float) -> None:
         end = self.now + timedelta(minutes=minutes, microseconds=self.random.randrange(1000))
         while self.now < end:
             # A daemon ticks all the time; what falls due on the hour is announced soon after.
@@ -150,8 +170,6 @@ class Month:
                 self.tick()
                 if self.random.random() < 0.7:
                     self.work()
-        if self.is_down:
-            self.is_down = self.random.random() < 0.8
 
     def tick(self) -> None:
         with self.db.begin() as session:
@@ -223,14 +241,18 @@ class Month:
             case 0 | 1 | 2 | 3 | 4:
                 self.choose(reader, slug)
             case 5:
+                before = self.accounts[reader].choice(self.topics[slug], self.now)
                 self.leave(reader, slug)
+                if before is not None and self.random.random() < 0.5:
+                    self.wait(self.random.choice([0.2, 20, 50, 70]))
+                    self.choose(reader, slug, before)
             case 6:
                 self.pause(reader)
             case _:
                 self.move(reader)
 
-    def choose(self, reader: int, slug: str) -> None:
-        frequency = self.random.choice([*Frequency, *SOONEST])
+    def choose(self, reader: int, slug: str, frequency: Frequency | None = None) -> None:
+        frequency = frequency or self.random.choice([*Frequency, *SOONEST])
         account, topic = self.accounts[reader], self.topics[slug]
         before = account.choice(topic, self.now)
         with self.db.begin() as session:
@@ -484,7 +506,8 @@ class Month:
         is_said = row is not None and row.state in {DeliveryState.SKIPPED, DeliveryState.EXPIRED}
         # Moved to a digest, whose topics were left then.
         is_diverted = row is not None and row.state == DeliveryState.DIVERTED
-        has_left = (any if is_diverted else all)(account.has_left(topic, released_at) for topic in owed)
+        # Who came back at once had a digest pass while they were out: what each carried was judged as it was opened.
+        has_left = (any if is_diverted else all)(account.ever_left(topic, released_at) for topic in owed)
         lapsed = session.exec(
             select(Delivery.alert_id)
             .join(Alert, col(Alert.id) == Delivery.alert_id)

@@ -581,6 +581,45 @@ def test_who_leaves_and_comes_back_starts_anew(newsroom: Newsroom) -> None:
     assert newsroom.digest(SEVEN) == {reader: [(entry, "")]}
 
 
+@pytest.mark.parametrize("frequency", [Frequency.DAILY, Frequency.WEEKLY])
+def test_who_leaves_and_undoes_it_has_lost_nothing(newsroom: Newsroom, frequency: Frequency) -> None:
+    reader = newsroom.reader("a", harbour=frequency, town=frequency)
+    entry = newsroom.tell(NOON + HOUR, topics=["harbour"])
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, None, by="reader", now=NOON + 2 * HOUR)
+    newsroom.tell(NOON + 2 * HOUR + MINUTE)
+    newsroom.choose(reader, "harbour", frequency, NOON + 2 * HOUR + 2 * MINUTE)
+    newsroom.choose(reader, "town", frequency, NOON + 2 * HOUR + 2 * MINUTE)
+    last = newsroom.tell(NOON + 2 * HOUR + 3 * MINUTE)
+    assert newsroom.digest(SEVEN) == {reader: [(entry, ""), (last, "")]}
+    assert newsroom.digest(SEVEN + 7 * DAY) == {}
+
+
+def test_nothing_comes_while_they_are_out_and_what_was_owed_comes_after_they_are_back(
+    newsroom: Newsroom,
+) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.HOURLY)
+    newsroom.reader("b", harbour=Frequency.HOURLY)
+    entry = newsroom.tell(NOON + 50 * MINUTE)
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, None, by="reader", now=NOON + 55 * MINUTE)
+    assert reader not in newsroom.digest(NOON + HOUR)
+    newsroom.choose(reader, "harbour", Frequency.HOURLY, NOON + HOUR + 5 * MINUTE)
+    assert newsroom.digest(NOON + 2 * HOUR) == {reader: [(entry, "")]}
+
+
+def test_a_pause_before_a_slip_is_not_told(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.pause(reader, NOON + HOUR, NOON + 9 * HOUR)
+    newsroom.tell(NOON + 2 * HOUR)
+    newsroom.pause(reader, NOON + 3 * HOUR, None)
+    entry = newsroom.tell(NOON + 4 * HOUR)
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, None, by="reader", now=NOON + 5 * HOUR)
+    newsroom.choose(reader, "harbour", Frequency.DAILY, NOON + 5 * HOUR + MINUTE)
+    assert newsroom.digest(SEVEN) == {reader: [(entry, "")]}
+
+
 # --- again -----------------------------------------------------------------------------------------------
 
 

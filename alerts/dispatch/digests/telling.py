@@ -72,7 +72,17 @@ def expected(session: Session, subscriber_id: int, alerts: Sequence[Alert], now:
     """Says which digest will bring what these alerts are about, or why none did; empty where none was to."""
     ids = [alert.id for alert in alerts]
     diverted = session.exec(
-        select(Diversion).where(Diversion.subscriber_id == subscriber_id, col(Diversion.alert_id).in_(ids))
+        select(Diversion)
+        .join(
+            DigestMark,
+            (col(DigestMark.subscriber_id) == Diversion.subscriber_id)
+            & (col(DigestMark.frequency) == Diversion.frequency),
+        )
+        .where(
+            Diversion.subscriber_id == subscriber_id,
+            col(Diversion.alert_id).in_(ids),
+            col(DigestMark.until).is_(None),
+        )
     ).first()
     if diverted is not None:
         return _coming(session, subscriber_id, diverted.frequency, now)
