@@ -1,8 +1,8 @@
 """When digests are due: an hourly one on the hour, a daily or weekly one at the reader's own hour.
 
-Pure: `now` is an argument. Readers whose digests come at the same instants share a slot, which names their zone,
-weekday and hour. An hour that a clock change leaves out is the first instant after it; of one that comes twice, the
-first counts.
+Pure: `now` is an argument. Readers whose digests come at the same instants, by the same clock, share a slot,
+which names their zone, weekday and hour. An hour that a clock change leaves out is the first instant after it; of one
+that comes twice, the first counts.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def slot_of(frequency: str, zone: str, hour: int, weekday: int) -> str:
     """Names the slot of a reader's digests of one frequency."""
     match frequency:
         case Frequency.HOURLY:
-            return UTC_ZONE
+            return zone  # all come at one instant, and show it as their readers' clocks do
         case Frequency.DAILY:
             return f"{zone} {hour:02d}"
         case Frequency.WEEKLY:
@@ -30,14 +30,14 @@ def slot_of(frequency: str, zone: str, hour: int, weekday: int) -> str:
     raise ValueError(f"{frequency} is no digest's frequency.")
 
 
-def zone_of(frequency: str, slot: str) -> str:
+def zone_of(slot: str) -> str:
     """Gives the zone whose clock a slot goes by: the one that it names, as far as this machine knows it."""
-    return UTC_ZONE if frequency == Frequency.HOURLY else known_zone(slot.partition(" ")[0])
+    return known_zone(slot.partition(" ")[0])
 
 
-def is_by_its_zone(frequency: str, slot: str) -> bool:
+def is_by_its_zone(slot: str) -> bool:
     """Whether a slot goes by the zone that it names; one that this machine does not know gives way to UTC."""
-    return zone_of(frequency, slot) == slot.partition(" ")[0]
+    return zone_of(slot) == slot.partition(" ")[0]
 
 
 @cache

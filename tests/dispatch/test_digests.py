@@ -239,6 +239,26 @@ def test_an_hour_that_passes_before_anybody_looks_is_not_lost(newsroom: Newsroom
     assert newsroom.digest(NOON + 8 * HOUR) == {reader: [(entry, "")]}
 
 
+def test_hourly_digests_come_at_one_instant_and_show_it_by_their_readers_clocks(newsroom: Newsroom) -> None:
+    with newsroom.db.begin() as session:
+        zones = {
+            a_reader(session, f"{number}@example.org", now=NOON, zone=zone): zone
+            for number, zone in enumerate(["UTC", "Asia/Kathmandu", "Asia/Kathmandu"])
+        }
+    for reader in zones:
+        newsroom.choose(reader, "harbour", Frequency.HOURLY, NOON)
+    entry = newsroom.tell(NOON + MINUTE)
+    assert newsroom.digest(NOON + HOUR) == {reader: [(entry, "")] for reader in zones}
+    with newsroom.db.begin() as session:
+        told = session.exec(
+            select(Alert, Selection).join(Selection, col(Selection.alert_id) == Alert.id)
+        ).all()
+        shown = [
+            content.load(session, alert, [row.variant], {}).views[row.variant].zone for alert, row in told
+        ]
+    assert sorted(shown) == ["Asia/Kathmandu", "UTC"], "and a zone's readers share what is rendered"
+
+
 @pytest.mark.parametrize("zone", ["Asia/Gone", "Europe", "../etc/passwd"])
 def test_a_zone_that_is_not_known_here_costs_nobody_a_digest(newsroom: Newsroom, zone: str) -> None:
     reader = newsroom.reader("a", harbour=Frequency.DAILY)

@@ -75,7 +75,7 @@ def announce_digests(session: Session, policy: Policy, now: datetime) -> int:
     due = session.connection().execute(_DUE, {"horizon": closed}).all()
     announced = 0
     for frequency, slot, next_at in due:
-        if not slots.is_by_its_zone(frequency, slot):
+        if not slots.is_by_its_zone(slot):
             log.error("digest_zone_unknown", frequency=frequency, slot=slot)
         if next_at is not None:
             announced += _announce(session, policy, frequency, slot, next_at, closed, now)
