@@ -370,8 +370,8 @@ class Subscription(SQLModel, table=True):
 class DigestSpan(SQLModel, table=True):
     """A time in which a reader follows, or followed, a topic at a digest's frequency: what its digests are made of.
 
-    It ends with a change of frequency, and what came before that is still owed; who leaves is owed nothing, and
-    the row goes.
+    It ends with a change of frequency or a pause, and what came before that is still owed; another one waits for the
+    pause's end. Who leaves is owed nothing, and the row goes.
     """
 
     __tablename__ = "digest_span"
@@ -407,7 +407,9 @@ class DigestSlot(SQLModel, table=True):
 
     frequency: str = Field(primary_key=True)
     slot: str = Field(primary_key=True)
-    next_at: datetime | None = None  # null until somebody looks: the first instant after that
+    next_at: datetime | None = (
+        None  # null, as it once began, until somebody looks: the first instant after that
+    )
 
 
 class Diversion(SQLModel, table=True):

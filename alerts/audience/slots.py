@@ -1,18 +1,18 @@
 """When digests are due: an hourly one on the hour, a daily or weekly one at the reader's own hour.
 
-Pure: `now` is an argument. Readers whose digests come at the same instants share a slot, which names their zone,
-weekday and hour. An hour that a clock change leaves out is the first instant after it; of one that comes twice, the
-first counts.
+Pure: `now` is an argument. Readers whose digests come at the same instants, by the same clock, share a slot,
+which names their zone, weekday and hour. An hour that a clock change leaves out is the first instant after it; of one
+that comes twice, the first counts.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from alerts.models import Frequency
 
-_HOURLY = "UTC"
+UTC_ZONE = "UTC"
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _WEEK = 7
@@ -22,7 +22,7 @@ def slot_of(frequency: str, zone: str, hour: int, weekday: int) -> str:
     """Names the slot of a reader's digests of one frequency."""
     match frequency:
         case Frequency.HOURLY:
-            return _HOURLY
+            return zone  # all come at one instant, and show it as their readers' clocks do
         case Frequency.DAILY:
             return f"{zone} {hour:02d}"
         case Frequency.WEEKLY:
@@ -30,9 +30,24 @@ def slot_of(frequency: str, zone: str, hour: int, weekday: int) -> str:
     raise ValueError(f"{frequency} is no digest's frequency.")
 
 
-def zone_of(frequency: str, slot: str) -> str:
-    """Gives the zone whose clock a slot goes by."""
-    return _HOURLY if frequency == Frequency.HOURLY else slot.partition(" ")[0]
+def zone_of(slot: str) -> str:
+    """Gives the zone whose clock a slot goes by: the one that it names, as far as this machine knows it."""
+    return known_zone(slot.partition(" ")[0])
+
+
+def is_by_its_zone(slot: str) -> bool:
+    """Whether a slot goes by the zone that it names; one that this machine does not know gives way to UTC."""
+    return zone_of(slot) == slot.partition(" ")[0]
+
+
+@cache
+def known_zone(name: str) -> str:
+    """Gives a zone's name, or UTC where this machine has none of that name: a list or another machine may have had."""
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # not there; no key; a folder, as `Europe` is
+        return UTC_ZONE
+    return name
 
 
 def latest(frequency: str, slot: str, now: datetime) -> datetime:
@@ -52,6 +67,7 @@ def coming(frequency: str, slot: str, now: datetime) -> datetime:
 def _around(slot: str, now: datetime) -> Iterator[datetime]:
     """Gives the instants of a daily or weekly slot from more than a week before `now` to more than one after."""
     zone, *weekday, hour = slot.split(" ")
+    zone = known_zone(zone)
     today = now.astimezone(ZoneInfo(zone)).date()
     for days in range(-_WEEK - 2, _WEEK + 3):
         day = today + days * _DAY

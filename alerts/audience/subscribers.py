@@ -7,7 +7,7 @@ neither holds an address.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 import structlog
@@ -166,7 +166,8 @@ def follow(
 ) -> bool:
     """Makes a reader follow a topic at a frequency, or changes the frequency; says whether that is news.
 
-    A change of frequency keeps `since`; who comes back after leaving starts anew.
+    A change of frequency keeps `since`. Who comes back after leaving starts anew; within an hour, and to the same
+    frequency, their next digest has what it would have had, less what was released meanwhile.
     """
     reader = _locked(session, subscriber_id)
     if reader.state == SubscriberState.ERASED:
@@ -180,6 +181,9 @@ def follow(
         kind = "follow"
         spans.begin(session, [subscriber_id], topic_id, frequency, now)
     elif held.until is not None:
+        if held.frequency == frequency and now - held.until < spans.SLIP:
+            since = max(held.chosen_at, _last_end_of_pause(session, reader))
+            spans.take_up(session, subscriber_id, topic_id, frequency, since, held.until)
         held.frequency, held.since, held.chosen_at, held.until = frequency, now, now, None
         held.immediate_since = None
         kind = "follow"
@@ -273,7 +277,7 @@ def place(
         return False
     reader.zone, reader.digest_hour, reader.digest_weekday = zone, hour, weekday
     session.add(reader)
-    spans.place(session, reader)
+    spans.place(session, reader, now)
     _record(session, subscriber_id, "place", None, f"{zone} {weekday} {hour:02d}", by, now)
     return True
 
@@ -287,6 +291,7 @@ def pause(session: Session, subscriber_id: int, until: datetime | None, *, by: s
         return False
     reader.paused_until = until
     session.add(reader)
+    spans.pause(session, subscriber_id, until or now, now)
     if until is None:
         _record(session, subscriber_id, "resume", None, "", by, now)
     else:
@@ -381,6 +386,16 @@ def _locked(session: Session, subscriber_id: int) -> Subscriber:
     if reader is None:
         raise _no_subscriber(subscriber_id)
     return reader
+
+
+def _last_end_of_pause(session: Session, reader: Subscriber) -> datetime:
+    resumed = session.exec(
+        select(sa.func.max(SubscriptionEvent.at)).where(
+            SubscriptionEvent.subscriber_id == reader.id, SubscriptionEvent.kind == "resume"
+        )
+    ).one()
+    ends = [each for each in (reader.paused_until, resumed) if each is not None]
+    return max(ends, default=datetime.min.replace(tzinfo=UTC))
 
 
 def _no_subscriber(subscriber_id: int) -> NotFound:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from jinja2 import Template
 
 from alerts.mail.kept import Kept
-from alerts.mail.shown import NAME_LIMIT, ShownEntry, shown
+from alerts.mail.shown import NAME_LIMIT, TOPICS_LIMIT, ShownEntry, shown
 from alerts.mail.story import Story, cut, read_story
 from alerts.mail.templates import Templates
 from alerts.mail.views import DigestEntry
@@ -74,7 +74,8 @@ class EntryPieces:
         context = {
             "entry": self._shown(limit),
             "anchor": self._anchor,
-            "topics": [clip(clean(topic), NAME_LIMIT) for topic in self._entry.topics],
+            "topics": [clip(clean(topic), NAME_LIMIT) for topic in self._entry.topics[:TOPICS_LIMIT]],
+            "more_topics": max(0, len(self._entry.topics) - TOPICS_LIMIT),
             "mark": self._entry.mark,
             "zone": self._manner.zone,
             "frequency": self._manner.frequency,

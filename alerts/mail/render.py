@@ -9,15 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from jinja2 import Template, TemplateError
 
 from alerts.errors import ConfigError
 from alerts.mail import pieces
-from alerts.mail.digest import in_order, lay_out
+from alerts.mail.digest import Layout, in_order, lay_out
 from alerts.mail.pieces import EntryPieces, Manner, PieceWriter
-from alerts.mail.shown import NAME_LIMIT, TITLE_LIMIT, WORDS_LIMIT, ShownEntry, contact_url, shown
+from alerts.mail.shown import (
+    NAME_LIMIT,
+    TITLE_LIMIT,
+    TOPICS_LIMIT,
+    WORDS_LIMIT,
+    ShownEntry,
+    contact_url,
+    shown,
+)
 from alerts.mail.story import Story, cut, read_story
 from alerts.mail.templates import Templates
 from alerts.mail.views import (
@@ -54,12 +62,19 @@ _LEAST_BUDGET = 2_400
 _PREHEADER_LIMIT = 140
 _PREHEADER_HEADLINES = 3
 _LEADING_LIMIT = 110  # a headline that a count follows
-_TOPICS_LIMIT = 10
 _NOTICES = ("confirm", "link", "new-address", "old-address")
 _KINDS = ("alert", "digest", *(f"notice/{kind}" for kind in _NOTICES))
 _NAMES = tuple(f"{kind}/{name}" for kind in _KINDS for name in ("subject.txt", "body.txt", "body.html"))
 # What a template of the site's own can do wrong while it runs.
 _TEMPLATE_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class _Filled(NamedTuple):
+    """A mail, how many bytes it takes, and what it tells: that could be less."""
+
+    rendered: Rendered
+    size: int
+    told: Sequence[Story | Layout]
 
 
 class Renderer:
@@ -94,7 +109,7 @@ class Renderer:
         """Gives the words of a notice; the hole is the token in its one link. Raises as `render` does."""
         hole = _hole()
         link_url = f"{self._site.base_url}/n/{hole}"
-        named = view.topics[:_TOPICS_LIMIT]
+        named = view.topics[:TOPICS_LIMIT]
         context = {
             "topics": [(clip(clean(title), NAME_LIMIT), frequency) for title, frequency in named],
             "more_topics": len(view.topics) - len(named),
@@ -120,19 +135,19 @@ class Renderer:
         for kind in _NOTICES:
             self.render_notice(NoticeView(kind, language, ((name, "every"),), now))
 
-    def _alert(self, view: AlertView, stories: Sequence[Story], hole: str, room: int) -> tuple[Rendered, int]:
-        each = room // max(1, len(stories))
+    def _alert(self, view: AlertView, stories: Sequence[Story], hole: str, room: int) -> _Filled:
+        told = [cut(story, room // max(1, len(stories))) for story in stories]
         context = {
             "entries": [
-                shown(entry, cut(story, each), entry.published_at or view.released_at)
-                for entry, story in zip(view.entries, stories, strict=True)
+                shown(entry, story, entry.published_at or view.released_at)
+                for entry, story in zip(view.entries, told, strict=True)
             ],
             "preheader": clip(clean(view.entries[0].text[:WORDS_LIMIT]), _PREHEADER_LIMIT),
         }
         rendered = self._mail("alert", view, context, hole)
-        return rendered, _size(rendered)
+        return _Filled(rendered, _size(rendered), told)
 
-    def _digest(self, view: DigestView, told: Sequence[EntryPieces], room: int) -> tuple[Rendered, int]:
+    def _digest(self, view: DigestView, told: Sequence[EntryPieces], room: int) -> _Filled:
         layout = _guarded(lambda: lay_out(told, room))
         headline, *further = (each.headline for each in told[: 1 + _PREHEADER_HEADLINES])
         # The frame is rendered by itself: what is between was tidied and measured when it was written.
@@ -153,15 +168,15 @@ class Renderer:
         text, html = frame.text, frame.html
         for mark, in_text, in_html in zip(marks, layout.text, layout.html, strict=True):
             text, html = text.replace(mark, in_text), html.replace(mark, in_html)
-        return replace(frame, text=text, html=html), _size(frame) + layout.size
+        return _Filled(replace(frame, text=text, html=html), _size(frame) + layout.size, [layout])
 
     def _mail(
         self, kind: str, view: AlertView | DigestView, context: Mapping[str, Any], hole: str
     ) -> Rendered:
         manage_url = f"{self._site.base_url}/u/{hole}"
         common = {
-            "topics": [clip(clean(topic), NAME_LIMIT) for topic in view.topics[:_TOPICS_LIMIT]],
-            "more_topics": max(0, len(view.topics) - _TOPICS_LIMIT),
+            "topics": [clip(clean(topic), NAME_LIMIT) for topic in view.topics[:TOPICS_LIMIT]],
+            "more_topics": max(0, len(view.topics) - TOPICS_LIMIT),
             "frequency": view.frequency,
             "manage_url": manage_url,
             "browser_url": f"{manage_url}/mail",
@@ -207,11 +222,14 @@ def _require_link(rendered: Rendered, kind: str, name: str, url: str) -> None:
             raise ConfigError(f"The template mail/{kind}/{part} must show {{{{ {name} }}}}, as it is.")
 
 
-def _within_limit(fill: Callable[[int], tuple[Rendered, int]]) -> Rendered:
-    """Gives what `fill` makes of the room that it is given for stories: less of it when all is too long."""
-    rendered, size = fill(_STORIES_BUDGET)
-    excess = size - _PARTS_LIMIT
-    return fill(max(_LEAST_BUDGET, _STORIES_BUDGET - excess))[0] if excess > 0 else rendered
+def _within_limit(fill: Callable[[int], _Filled]) -> Rendered:
+    """Gives what `fill` makes of the room that it is given for stories: less of it while all is too long."""
+    room = _STORIES_BUDGET
+    while (excess := (filled := fill(room)).size - _PARTS_LIMIT) > 0 and room > _LEAST_BUDGET:
+        # A frame may be large, and the stories short: then all that there is room for was not taken.
+        taken = min(room, sum(each.size for each in filled.told))
+        room = max(_LEAST_BUDGET, taken - excess)
+    return filled.rendered
 
 
 def _hole() -> str:

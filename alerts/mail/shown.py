@@ -12,6 +12,7 @@ from alerts.mail.words import clean, clip, quoted_printable
 
 TITLE_LIMIT = 160
 NAME_LIMIT = 80
+TOPICS_LIMIT = 10  # that are named; the rest are counted
 WORDS_LIMIT = 1_000  # as much of a text as titles and preheaders can need
 _MADE_TITLE_LIMIT = 80
 _URL_LIMIT = 2_000

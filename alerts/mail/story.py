@@ -42,6 +42,11 @@ class Story:
     def text(self) -> str:
         return "\n\n".join(block.text for block in self.blocks)
 
+    @property
+    def size(self) -> int:
+        """How many bytes of mail it takes."""
+        return sum(block.size for block in self.blocks)
+
 
 def read_story(html: str, text: str, limit: int = INPUT_LIMIT) -> Story:
     """Gives an entry's HTML, or its plain text when the HTML holds no words; of either `limit` characters at most."""

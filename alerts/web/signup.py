@@ -24,7 +24,7 @@ from alerts.audience.addresses import Address
 from alerts.audience.hints import suggestion
 from alerts.audience.offers import Offer, offers
 from alerts.audience.signups import Asking, Full, HourlyLimits, NotConfirmed, Pending, Wanted
-from alerts.audience.slots import coming, slot_of
+from alerts.audience.slots import coming, known_zone, slot_of
 from alerts.audience.tokens import Claim, Keys, Purpose, make
 from alerts.audience.zones import is_zone
 from alerts.db import Database
@@ -286,7 +286,7 @@ def _welcome(session: Session, confirmed: signups.Confirmed, now: datetime) -> W
     return Welcome(
         subscriber_id=confirmed.subscriber_id,
         language=reader.language,
-        zone=reader.zone,
+        zone=known_zone(reader.zone),
         topics=confirmed.topics,
         digests=tuple((each, coming(each, slot, now)) for each, slot in slots.items()),
         is_paused=reader.paused_until is not None and reader.paused_until > now,

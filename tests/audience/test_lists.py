@@ -196,6 +196,13 @@ def test_what_a_file_says_twice_counts_once_and_what_differs_is_refused(site: Da
     assert run.preview(site, PEPPER, number, lambda _: None) == {Outcome.NEW: 1}
 
 
+@pytest.mark.parametrize("zone", ["localtime", "Factory", "Europe"])
+def test_a_zone_that_is_no_place_s_is_refused(site: Database, zone: str) -> None:
+    text = csv_of(f"ana@example.org,all,daily,{zone}", columns="address,topic,frequency,zone")
+    _, refused = staged(site, text)
+    assert [each.why for each in refused] == ["The time zone is none of the IANA's, such as Europe/Berlin."]
+
+
 def test_what_is_not_sealed_changes_nothing_and_leaves_nothing(site: Database) -> None:
     number, _ = staged(site, ANA_AND_BEN)
     with site.begin() as session:

@@ -65,7 +65,7 @@ class Account:
 
     choices: dict[int, list[Choice]] = field(default_factory=lambda: defaultdict(list))
     marks: dict[Frequency, datetime] = field(default_factory=dict)
-    paused: list[tuple[datetime, datetime]] = field(default_factory=list)
+    pauses: list[tuple[datetime, datetime]] = field(default_factory=list)  # when each was chosen, and its end
 
     def choice(self, topic: int, at: datetime) -> Frequency | None:
         """What they had chosen at an instant; a choice counts from its own instant on."""
@@ -73,14 +73,32 @@ class Account:
         return made[-1].frequency if made else None
 
     def has_left(self, topic: int, since: datetime) -> bool:
+        """Whether they left it after an instant, and did not come back at once to the same frequency.
+
+        Who does is owed what came since they chose that, and since the last pause.
+        """
+        made = self.choices[topic]
+        for before, left, back in zip(made, made[1:], [*made[2:], None], strict=False):
+            if left.frequency is None and left.at > since:
+                is_slip = back is not None and (
+                    before.frequency == back.frequency in SOONEST and back.at - left.at < timedelta(hours=1)
+                )
+                begins = [before.at, *(end for at, end in self.pauses if back is not None and at <= back.at)]
+                if not is_slip or since < max(begins[0], begins[-1]):
+                    return True
+        return False
+
+    def ever_left(self, topic: int, since: datetime) -> bool:
         return any(each.frequency is None for each in self.choices[topic] if each.at > since)
 
     def was_always_at_once(self, topic: int, since: datetime) -> bool:
         later = [each.frequency for each in self.choices[topic] if each.at > since]
         return all(each in {Frequency.FLASH, Frequency.EVERY} for each in [self.choice(topic, since), *later])
 
-    def was_paused(self, since: datetime) -> bool:
-        return any(end > since for _, end in self.paused)
+    def is_paused(self, at: datetime) -> bool:
+        """Whether the last choice that was made by then is a pause that lasts."""
+        made = [end for chosen, end in self.pauses if chosen <= at]
+        return bool(made) and at < made[-1]
 
 
 class Month:
@@ -138,7 +156,11 @@ class Month:
         self.come_to_rest()
 
     def pass_time(self) -> None:
-        minutes = self.random.choice([0, 0.2, 1, 5, 20, 60, 200, 500])
+        self.wait(self.random.choice([0, 0.2, 1, 5, 20, 60, 200, 500]))
+        if self.is_down:
+            self.is_down = self.random.random() < 0.8
+
+    def wait(self, minutes: float) -> None:
         end = self.now + timedelta(minutes=minutes, microseconds=self.random.randrange(1000))
         while self.now < end:
             # A daemon ticks all the time; what falls due on the hour is announced soon after.
@@ -148,8 +170,6 @@ class Month:
                 self.tick()
                 if self.random.random() < 0.7:
                     self.work()
-        if self.is_down:
-            self.is_down = self.random.random() < 0.8
 
     def tick(self) -> None:
         with self.db.begin() as session:
@@ -221,14 +241,18 @@ class Month:
             case 0 | 1 | 2 | 3 | 4:
                 self.choose(reader, slug)
             case 5:
+                before = self.accounts[reader].choice(self.topics[slug], self.now)
                 self.leave(reader, slug)
+                if before is not None and self.random.random() < 0.5:
+                    self.wait(self.random.choice([0.2, 20, 50, 70]))
+                    self.choose(reader, slug, before)
             case 6:
                 self.pause(reader)
             case _:
                 self.move(reader)
 
-    def choose(self, reader: int, slug: str) -> None:
-        frequency = self.random.choice([*Frequency, *SOONEST])
+    def choose(self, reader: int, slug: str, frequency: Frequency | None = None) -> None:
+        frequency = frequency or self.random.choice([*Frequency, *SOONEST])
         account, topic = self.accounts[reader], self.topics[slug]
         before = account.choice(topic, self.now)
         with self.db.begin() as session:
@@ -245,11 +269,13 @@ class Month:
                 account.choices[topic].append(Choice(self.now, None))
 
     def pause(self, reader: int) -> None:
-        hours = self.random.choice([3, 30, 100])
+        account = self.accounts[reader]
+        is_over = account.is_paused(self.now) and self.random.random() < 0.5
+        hours = self.random.choice([1, 3, 30, 100])
+        until = None if is_over else self.now + timedelta(hours=hours)
         with self.db.begin() as session:
-            row = session.get_one(Subscriber, reader)
-            row.paused_until = self.now + timedelta(hours=hours)
-            self.accounts[reader].paused.append((self.now, row.paused_until))
+            subscribers.pause(session, reader, until, by="reader", now=self.now)
+        account.pauses.append((self.now, until or self.now))
 
     def move(self, reader: int) -> None:
         with self.db.begin() as session:
@@ -257,7 +283,7 @@ class Month:
             row.zone = self.random.choice(ZONES)
             row.digest_hour = self.random.randrange(24)
             row.digest_weekday = self.random.randrange(7)
-            spans.place(session, row)
+            spans.place(session, row, self.now)
 
     def go_down(self) -> None:
         self.is_down = self.random.random() < 0.5
@@ -325,7 +351,7 @@ class Month:
             return {
                 reader: self._part(ledger, reader, frequency, end)
                 for reader in self.readers
-                if frequency in self.accounts[reader].marks
+                if frequency in self.accounts[reader].marks and not self.accounts[reader].is_paused(self.now)
             }
 
     def _part(
@@ -338,7 +364,7 @@ class Month:
                 continue
             topics = [int(topic) for topic, wanted in alert.audience.items() if Frequency.EVERY in wanted]
             in_window = account.marks[frequency] <= alert.released_at < end
-            is_owed = in_window and any(
+            is_owed = (in_window and not account.is_paused(alert.released_at)) and any(
                 account.choice(topic, alert.released_at) == frequency
                 and not account.has_left(topic, alert.released_at)
                 for topic in topics
@@ -472,11 +498,16 @@ class Month:
         entry = session.get_one(Entry, int(alert.cause_key.partition(":")[2]))
         if not owed or entry.id in told or entry.withdrawn_at is not None:
             return
+        if account.is_paused(released_at) and not any(
+            account.choice(topic, released_at) in {Frequency.FLASH, Frequency.EVERY} for topic in owed
+        ):
+            return
         row = session.get(Delivery, (alert.id, reader))
         is_said = row is not None and row.state in {DeliveryState.SKIPPED, DeliveryState.EXPIRED}
         # Moved to a digest, whose topics were left then.
         is_diverted = row is not None and row.state == DeliveryState.DIVERTED
-        has_left = (any if is_diverted else all)(account.has_left(topic, released_at) for topic in owed)
+        # Who came back at once had a digest pass while they were out: what each carried was judged as it was opened.
+        has_left = (any if is_diverted else all)(account.ever_left(topic, released_at) for topic in owed)
         lapsed = session.exec(
             select(Delivery.alert_id)
             .join(Alert, col(Alert.id) == Delivery.alert_id)

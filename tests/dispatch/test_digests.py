@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from sqlmodel import Session, col, select
+from structlog.testing import capture_logs
 
 from alerts.audience import disclosure, subscribers
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import announce, outbox, receipts
-from alerts.dispatch.digests import horizon
+from alerts.dispatch.digests import content, horizon
 from alerts.dispatch.digests.announcing import GRACE, Late, Policy, announce_digests, close_time
 from alerts.dispatch.explain import explain
 from alerts.dispatch.opening import Opening, Plan, open_chunk
@@ -63,6 +64,10 @@ class Newsroom:
         with self.db.begin() as session:
             subscribers.follow(session, reader, slug, frequency, by="reader", now=at)
 
+    def pause(self, reader: int, at: datetime, until: datetime | None) -> None:
+        with self.db.begin() as session:
+            subscribers.pause(session, reader, until, by="reader", now=at)
+
     def tell(self, at: datetime, *, topics: Sequence[str] = ("harbour", "town"), **fields: Any) -> int:
         """An entry that these topics want, announced at once."""
         self.entries += 1
@@ -72,6 +77,11 @@ class Newsroom:
             entry = an_entry(session, self.feed, f"post-{self.entries}", now=at, **fields)
             announce.announce_entry(session, entry, at)
         return entry
+
+    def withdraw(self, entry: int, at: datetime | None) -> None:
+        """Has its publisher take an entry back; shown again it is with None."""
+        with self.db.begin() as session:
+            session.get_one(Entry, entry).withdrawn_at = at
 
     def _want(self, session: Session, topic: int, *, is_wanted: bool) -> None:
         from alerts.models import Topic  # noqa: PLC0415 - the builders' own row
@@ -204,6 +214,70 @@ def test_a_daemon_that_was_down_catches_up_with_one_digest_or_skips(newsroom: Ne
         )
 
 
+@pytest.mark.parametrize("policy", Late)
+def test_one_that_makes_up_for_missed_ones_is_late_though_its_own_instant_is_not(
+    newsroom: Newsroom, policy: Late
+) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.HOURLY)
+    entry = newsroom.tell(NOON + 10 * MINUTE)
+    up = NOON + 5 * HOUR + 10 * MINUTE
+    assert newsroom.announce(up, Policy(policy)) == 1, "of five"
+    newsroom.deliver(up)
+    with newsroom.db.begin() as session:
+        assert session.exec(select(Alert.is_late).where(col(Alert.window_end).is_not(None))).one()
+    told = {reader: [(entry, "")]} if policy is Late.SEND else {}
+    assert newsroom.got(NOON + 5 * HOUR) == told
+
+
+def test_an_hour_that_passes_before_anybody_looks_is_not_lost(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.announce(NOON + MINUTE)
+    entry = newsroom.tell(NOON + HOUR)
+    with newsroom.db.begin() as session:
+        subscribers.place(
+            session, reader, zone="UTC", hour=20, weekday=0, by="reader", now=NOON + 7 * HOUR + 50 * MINUTE
+        )
+    assert newsroom.digest(NOON + 8 * HOUR) == {reader: [(entry, "")]}
+
+
+def test_hourly_digests_come_at_one_instant_and_show_it_by_their_readers_clocks(newsroom: Newsroom) -> None:
+    with newsroom.db.begin() as session:
+        zones = {
+            a_reader(session, f"{number}@example.org", now=NOON, zone=zone): zone
+            for number, zone in enumerate(["UTC", "Asia/Kathmandu", "Asia/Kathmandu"])
+        }
+    for reader in zones:
+        newsroom.choose(reader, "harbour", Frequency.HOURLY, NOON)
+    entry = newsroom.tell(NOON + MINUTE)
+    assert newsroom.digest(NOON + HOUR) == {reader: [(entry, "")] for reader in zones}
+    with newsroom.db.begin() as session:
+        told = session.exec(
+            select(Alert, Selection).join(Selection, col(Selection.alert_id) == Alert.id)
+        ).all()
+        shown = [
+            content.load(session, alert, [row.variant], {}).views[row.variant].zone for alert, row in told
+        ]
+    assert sorted(shown) == ["Asia/Kathmandu", "UTC"], "and a zone's readers share what is rendered"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Gone", "Europe", "../etc/passwd"])
+def test_a_zone_that_is_not_known_here_costs_nobody_a_digest(newsroom: Newsroom, zone: str) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    with newsroom.db.begin() as session:
+        elsewhere = a_reader(session, "b@example.org", now=NOON, zone=zone)
+    newsroom.choose(elsewhere, "harbour", Frequency.DAILY, NOON)
+    entry = newsroom.tell(NOON + HOUR)
+    with capture_logs() as logs:
+        got = newsroom.digest(SEVEN)
+    assert got == {reader: [(entry, "")], elsewhere: [(entry, "")]}, "by UTC"
+    (said,) = [each for each in logs if each["log_level"] == "error"]
+    assert (said["event"], said["slot"]) == ("digest_zone_unknown", f"{zone} 07")
+    with newsroom.db.begin() as session:
+        for digest in session.exec(select(Alert).where(Alert.window_end == SEVEN)).all():
+            (variant,) = session.exec(select(Selection.variant).where(Selection.alert_id == digest.id))
+            assert content.load(session, digest, [variant], {}).views[variant].zone == "UTC"
+
+
 def test_a_digest_that_came_to_nobody_in_time_leaves_its_entries_to_the_next(newsroom: Newsroom) -> None:
     reader = newsroom.reader("a", harbour=Frequency.HOURLY)
     entry = newsroom.tell(NOON + MINUTE)
@@ -266,6 +340,37 @@ def test_the_latest_text_is_told_and_what_became_of_it(newsroom: Newsroom) -> No
         (chosen,) = session.exec(select(Selection)).all()
         assert [each[1] for each in chosen.entries] == [1, 2, 3]
     assert newsroom.explained("a", gone, SEVEN + HOUR) == "Not sent at once: its publisher took it back."
+
+
+def test_what_became_of_a_text_counts_from_the_first_alert_however_long_ago(newsroom: Newsroom) -> None:
+    with newsroom.db.begin() as session:
+        a_topic(session, "key", now=NOON, key_events_only=True)
+    entry = newsroom.tell(NOON + HOUR)
+    reader = newsroom.reader("a", at=NOON + 2 * HOUR, key=Frequency.DAILY)
+    with newsroom.db.begin() as session:
+        row = session.get_one(Entry, entry)
+        row.revision, row.is_key_event = 2, True
+        session.add(
+            EntryRevision(
+                entry_id=entry, number=2, fingerprint="another", is_correction=True, seen_at=NOON + 3 * HOUR
+            )
+        )
+        session.flush()
+        announce.announce_key_event(session, entry, NOON + 4 * HOUR)
+    assert newsroom.digest(SEVEN) == {reader: [(entry, "corrected")]}
+
+
+def test_what_was_taken_back_over_the_instant_is_in_no_digest_and_that_is_said(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    entry = newsroom.tell(NOON + HOUR)
+    other = newsroom.tell(NOON + HOUR)
+    newsroom.withdraw(entry, NOON + 2 * HOUR)
+    assert newsroom.digest(SEVEN) == {reader: [(other, "")]}
+    newsroom.withdraw(entry, None)
+    assert newsroom.explained("a", entry, SEVEN + HOUR) == (
+        "Not sent at once: its publisher had taken it back when its digest came."
+    )
+    assert newsroom.explained("a", other, SEVEN + HOUR).startswith("Sent in the daily digest")
 
 
 def test_readers_of_the_same_share_a_variant_and_each_gets_their_own_topics(newsroom: Newsroom) -> None:
@@ -419,23 +524,77 @@ def test_a_late_key_mark_tells_nobody_what_a_digest_told(newsroom: Newsroom) -> 
 # --- who gets none ---------------------------------------------------------------------------------------
 
 
-def test_a_pause_passes_over_alerts_and_digests_and_says_so(newsroom: Newsroom) -> None:
+def test_a_pause_passes_over_what_is_released_in_it_and_says_so(newsroom: Newsroom) -> None:
     reader = newsroom.reader("a", harbour=Frequency.DAILY, town=Frequency.EVERY)
-    with newsroom.db.begin() as session:
-        session.get_one(Subscriber, reader).paused_until = SEVEN + HOUR
-    daily = newsroom.tell(NOON + HOUR, topics=["harbour"])
-    every = newsroom.tell(NOON + HOUR, topics=["town"])
-    assert newsroom.deliver(NOON + HOUR) == []
-    assert newsroom.digest(SEVEN) == {}
-    for cause in (f"entry:{every}", "digest:"):
-        row = newsroom.row(reader, cause)
-        assert row is not None
-        assert (row.state, row.reason) == (DeliveryState.SKIPPED, "paused")
+    before = newsroom.tell(NOON + HOUR, topics=["harbour"])
+    newsroom.pause(reader, NOON + 2 * HOUR, NOON + 4 * HOUR)
+    daily = newsroom.tell(NOON + 2 * HOUR, topics=["harbour"])
+    every = newsroom.tell(NOON + 3 * HOUR, topics=["town"])
+    assert newsroom.deliver(NOON + 3 * HOUR) == []
+    after = newsroom.tell(NOON + 4 * HOUR, topics=["harbour"])
+    assert newsroom.digest(SEVEN) == {reader: [(before, ""), (after, "")]}
+    row = newsroom.row(reader, f"entry:{every}")
+    assert row is not None
+    assert (row.state, row.reason) == (DeliveryState.SKIPPED, "paused")
     assert newsroom.explained("a", daily, SEVEN + HOUR) == (
-        "Not sent at once: the daily digest of 2026-11-23 07:00 UTC was not sent (paused)."
+        "Not sent at once: the reader had paused when it was released."
     )
-    entry = newsroom.tell(SEVEN + 2 * HOUR, topics=["harbour"])
-    assert newsroom.digest(SEVEN + DAY) == {reader: [(entry, "")]}, "the time of the pause is not told later"
+
+
+@pytest.mark.parametrize("frequency", [Frequency.HOURLY, Frequency.DAILY])
+def test_what_came_before_a_pause_over_the_instant_comes_after_it(
+    newsroom: Newsroom, frequency: Frequency
+) -> None:
+    reader = newsroom.reader("a", harbour=frequency)
+    other = newsroom.reader("b", harbour=frequency)
+    entry = newsroom.tell(SEVEN - 30 * MINUTE)
+    newsroom.pause(reader, SEVEN - 20 * MINUTE, SEVEN + HOUR)
+    missed = newsroom.tell(SEVEN - 10 * MINUTE)
+    assert newsroom.digest(SEVEN) == {other: [(entry, ""), (missed, "")]}
+    newsroom.tell(SEVEN + 30 * MINUTE)
+    coming = SEVEN + (HOUR if frequency == Frequency.HOURLY else DAY)
+    assert newsroom.explained("a", entry, SEVEN + MINUTE) == (
+        f"Not sent at once: it comes with the {frequency} digest, due {coming:%Y-%m-%d %H:%M} UTC."
+    )
+    assert newsroom.digest(coming)[reader] == [(entry, "")]
+    assert newsroom.digest(coming + DAY) == {}
+
+
+def test_a_pause_that_a_list_brought_is_one(newsroom: Newsroom) -> None:
+    with newsroom.db.begin() as session:
+        reader = a_reader(session, "a@example.org", now=NOON, paused_until=NOON + 2 * HOUR)
+    newsroom.choose(reader, "harbour", Frequency.DAILY, NOON)
+    missed, told = (newsroom.tell(NOON + hours * HOUR) for hours in (1, 2))
+    assert newsroom.digest(SEVEN) == {reader: [(told, "")]}
+    assert newsroom.explained("a", missed, SEVEN + HOUR).endswith("had paused when it was released.")
+
+
+def test_nothing_is_announced_for_who_pauses_alone(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.tell(SEVEN - HOUR)
+    newsroom.pause(reader, SEVEN - MINUTE, SEVEN + HOUR)
+    assert newsroom.announce(SEVEN + GRACE) == 0
+
+
+def test_several_pauses_in_one_window_cut_it_several_times(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.pause(reader, NOON + HOUR, NOON + 2 * HOUR)
+    newsroom.pause(reader, NOON + 3 * HOUR, NOON + 30 * HOUR)
+    newsroom.pause(reader, NOON + 4 * HOUR, NOON + 40 * HOUR)  # longer
+    newsroom.pause(reader, NOON + 5 * HOUR, None)  # and ended
+    newsroom.choose(reader, "town", Frequency.DAILY, NOON + 6 * HOUR)
+    newsroom.pause(reader, NOON + 7 * HOUR, NOON + 8 * HOUR)
+    newsroom.choose(reader, "harbour", Frequency.WEEKLY, NOON + 7 * HOUR + MINUTE)
+    told = [newsroom.tell(NOON + hours * HOUR + 30 * MINUTE, topics=["harbour"]) for hours in range(10)]
+    newsroom.digest(SEVEN)  # a Monday
+    with newsroom.db.begin() as session:
+        rows = session.exec(
+            select(Alert.frequency, Selection.entries).join(Selection, col(Selection.alert_id) == Alert.id)
+        ).all()
+    assert {frequency: [told.index(entry) for entry, _, _ in entries] for frequency, entries in rows} == {
+        Frequency.DAILY: [0, 2, 5, 6],
+        Frequency.WEEKLY: [8, 9],
+    }
 
 
 def test_who_leaves_between_the_instant_and_the_opening_ends_in_a_state(newsroom: Newsroom) -> None:
@@ -461,6 +620,45 @@ def test_who_leaves_and_comes_back_starts_anew(newsroom: Newsroom) -> None:
     newsroom.tell(NOON + 3 * HOUR)
     newsroom.choose(reader, "harbour", Frequency.DAILY, NOON + 4 * HOUR)
     entry = newsroom.tell(NOON + 5 * HOUR)
+    assert newsroom.digest(SEVEN) == {reader: [(entry, "")]}
+
+
+@pytest.mark.parametrize("frequency", [Frequency.DAILY, Frequency.WEEKLY])
+def test_who_leaves_and_undoes_it_has_lost_nothing(newsroom: Newsroom, frequency: Frequency) -> None:
+    reader = newsroom.reader("a", harbour=frequency, town=frequency)
+    entry = newsroom.tell(NOON + HOUR, topics=["harbour"])
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, None, by="reader", now=NOON + 2 * HOUR)
+    newsroom.tell(NOON + 2 * HOUR + MINUTE)
+    newsroom.choose(reader, "harbour", frequency, NOON + 2 * HOUR + 2 * MINUTE)
+    newsroom.choose(reader, "town", frequency, NOON + 2 * HOUR + 2 * MINUTE)
+    last = newsroom.tell(NOON + 2 * HOUR + 3 * MINUTE)
+    assert newsroom.digest(SEVEN) == {reader: [(entry, ""), (last, "")]}
+    assert newsroom.digest(SEVEN + 7 * DAY) == {}
+
+
+def test_nothing_comes_while_they_are_out_and_what_was_owed_comes_after_they_are_back(
+    newsroom: Newsroom,
+) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.HOURLY)
+    newsroom.reader("b", harbour=Frequency.HOURLY)
+    entry = newsroom.tell(NOON + 50 * MINUTE)
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, None, by="reader", now=NOON + 55 * MINUTE)
+    assert reader not in newsroom.digest(NOON + HOUR)
+    newsroom.choose(reader, "harbour", Frequency.HOURLY, NOON + HOUR + 5 * MINUTE)
+    assert newsroom.digest(NOON + 2 * HOUR) == {reader: [(entry, "")]}
+
+
+def test_a_pause_before_a_slip_is_not_told(newsroom: Newsroom) -> None:
+    reader = newsroom.reader("a", harbour=Frequency.DAILY)
+    newsroom.pause(reader, NOON + HOUR, NOON + 9 * HOUR)
+    newsroom.tell(NOON + 2 * HOUR)
+    newsroom.pause(reader, NOON + 3 * HOUR, None)
+    entry = newsroom.tell(NOON + 4 * HOUR)
+    with newsroom.db.begin() as session:
+        subscribers.unsubscribe(session, reader, None, by="reader", now=NOON + 5 * HOUR)
+    newsroom.choose(reader, "harbour", Frequency.DAILY, NOON + 5 * HOUR + MINUTE)
     assert newsroom.digest(SEVEN) == {reader: [(entry, "")]}
 
 
@@ -568,15 +766,14 @@ def test_a_download_names_the_entries_that_its_reader_was_told_and_no_others(new
     in_town = newsroom.reader("b", town=Frequency.DAILY)
     late = newsroom.reader("c", harbour=Frequency.EVERY, town=Frequency.DAILY)
     paused = newsroom.reader("d", harbour=Frequency.DAILY)
-    with newsroom.db.begin() as session:
-        session.get_one(Subscriber, paused).paused_until = SEVEN + DAY
+    newsroom.pause(paused, NOON, SEVEN + DAY)
     newsroom.tell(NOON + HOUR, topics=["harbour"], title="A ferry")
     newsroom.tell(NOON + HOUR, title="A storm")
     assert newsroom.deliver(NOON + 3 * HOUR) == [], "both are too old to be sent at once"
     newsroom.digest(SEVEN)
     assert newsroom.disclosed(at_the_harbour) == [("daily", "accepted", ["A ferry", "A storm"])]
     assert newsroom.disclosed(in_town) == [("daily", "accepted", ["A storm"])]
-    assert newsroom.disclosed(paused) == [("daily", "skipped", [])]
+    assert newsroom.disclosed(paused) == []
     assert newsroom.disclosed(late) == [
         ("update", "expired", []),
         ("update", "diverted", []),

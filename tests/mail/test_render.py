@@ -279,6 +279,15 @@ def test_the_longest_and_worst_of_everything_still_fits() -> None:
     assert "Read the whole entry" in rendered.text
 
 
+@pytest.mark.parametrize("paragraphs", [1, 2])
+def test_a_frame_that_is_large_leaves_less_to_a_story_that_fits_its_own_room(paragraphs: int) -> None:
+    topics = tuple("漢" * 78 + f"{number:02}" for number in range(10))
+    for words in range(400, 700, 50):
+        story = f"<p>{'漢漢漢漢漢 ' * (words // paragraphs)}</p>" * paragraphs
+        rendered = of(replace(ENTRY, title="漢" * 150, html=story), topics=topics)
+        assert len(wire(rendered)) < 100_000
+
+
 def test_two_renderings_make_the_same_bytes() -> None:
     one, two = RENDERER.render(ALERT), Renderer(SITE, ()).render(ALERT)
     assert one.hole != two.hole

@@ -313,6 +313,25 @@ def test_each_line_leads_to_its_text_or_to_where_the_entry_stands() -> None:
         assert f"- {name}\n- " in rendered.text or f"- {name}\n\n" in rendered.text
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("letters", [40, 60, 80])
+def test_topics_whose_names_are_long_leave_room_for_the_way_out(count: int, letters: int) -> None:
+    topics = tuple("漢" * (letters - 2) + f"{number:02}" for number in range(10))
+    words = "漢漢漢漢漢 " * 500
+    view = digest(*(told(f"{'漢' * 150} {each}", html=f"<p>{words}</p>") for each in range(count)))
+    entries = tuple(replace(each, topics=topics) for each in view.entries)
+    assert len(wire(RENDERER.render_digest(replace(view, entries=entries, topics=topics)))) < 100_000
+
+
+def test_an_entry_of_many_topics_names_some_and_counts_the_rest() -> None:
+    topics = tuple(f"Topic {number}" for number in range(50))
+    view = digest(*(replace(told(title), topics=topics) for title in ("Ferry late", "Gate closed")))
+    rendered = RENDERER.render_digest(replace(view, topics=topics))
+    assert rendered.text.replace("\n", " ").count("Topic 9 · 40 more topics") == 2
+    for node in LexborHTMLParser(rendered.html).css("p > span[dir]"):
+        assert node.text().endswith("Topic 9, and 40 more topics")
+
+
 @given(digests)
 def test_no_entry_breaks_its_digest(view: DigestView) -> None:
     rendered = RENDERER.render_digest(view)

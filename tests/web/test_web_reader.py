@@ -257,11 +257,25 @@ async def test_the_next_digests_are_said_in_words(db: Database, start: Start) ->
     assert "The next weekly mail comes on Sunday, " in text_of(placed.text)
     with db.begin() as session:
         marks = {each.frequency: each.slot for each in session.exec(select(DigestMark))}
-    assert marks == {"hourly": "UTC", "daily": "Asia/Kathmandu 06", "weekly": "Asia/Kathmandu 6 06"}
+    assert marks == {
+        "hourly": "Asia/Kathmandu",
+        "daily": "Asia/Kathmandu 06",
+        "weekly": "Asia/Kathmandu 6 06",
+    }
     assert ("place", "Asia/Kathmandu 6 06", "reader") in history(db, story.reader)
     await site.post(story.link, *fields_of(placed.text, "Undo"))
     reader = reader_of(db, story.reader)
     assert (reader.zone, reader.digest_hour, reader.digest_weekday) == ("America/New_York", 18, 4)
+
+
+async def test_a_zone_that_is_not_known_here_shows_as_the_one_that_takes_its_place(
+    sqlite_db: Database, start: Start
+) -> None:
+    story = a_story(sqlite_db, zone="Asia/Gone")
+    page = await (await start(sqlite_db)).get(story.link)
+    assert page.status == 200
+    (shown,) = [fields for _, fields in forms(page.text) if ("action", "place") in fields]
+    assert ("zone", "UTC") in shown
 
 
 async def test_the_form_of_hours_shows_how_things_stand(sqlite_db: Database, start: Start) -> None:

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 DIVERSION = table_of(Diversion)
 MARK = table_of(DigestMark)
 SLOT = table_of(DigestSlot)
+SUBSCRIBER = table_of(Subscriber)
 
 # What is being released at the instant is committed by then, mostly: what is not has the digest wait (see `horizon`).
 GRACE = timedelta(seconds=15)
@@ -74,8 +75,10 @@ def announce_digests(session: Session, policy: Policy, now: datetime) -> int:
     due = session.connection().execute(_DUE, {"horizon": closed}).all()
     announced = 0
     for frequency, slot, next_at in due:
+        if not slots.is_by_its_zone(slot):
+            log.error("digest_zone_unknown", frequency=frequency, slot=slot)
         if next_at is not None:
-            announced += _announce(session, policy, frequency, slot, closed, now)
+            announced += _announce(session, policy, frequency, slot, next_at, closed, now)
         following = {"next": slots.coming(frequency, slot, closed)}
         of_slot = {"of_frequency": frequency, "of_slot": slot}
         session.connection().execute(_SET_NEXT, of_slot | following)
@@ -86,16 +89,23 @@ def announce_digests(session: Session, policy: Policy, now: datetime) -> int:
 
 
 def _announce(
-    session: Session, policy: Policy, frequency: str, slot: str, closed: datetime, now: datetime
+    session: Session,
+    policy: Policy,
+    frequency: str,
+    slot: str,
+    first_due: datetime,
+    closed: datetime,
+    now: datetime,
 ) -> bool:
     end = slots.latest(frequency, slot, closed)
     cause = f"digest:{frequency}:{slot}:{end.isoformat()}"
-    if not _has_news(session, frequency, slot, end):
+    if not _has_news(session, frequency, slot, end, now):
         return False
     # The zone's rules may have changed since the instant was foreseen.
     if session.exec(select(Alert.id).where(col(Alert.cause_key) == cause)).first() is not None:
         return False
-    is_late = now > end + policy.late_after
+    # A later instant is the last one where some were missed, an earlier one where the zone's rules have changed.
+    is_late = now > min(first_due, end) + policy.late_after
     is_skipped = is_late and policy.late is Late.SKIP
     alert = Alert(
         cause_key=cause,
@@ -124,9 +134,9 @@ def _expiry(frequency: str, slot: str, end: datetime, now: datetime) -> datetime
     return max(min(slots.coming(frequency, slot, end), most), now + _LEAST_TO_LIVE)
 
 
-def _has_news(session: Session, frequency: str, slot: str, end: datetime) -> bool:
+def _has_news(session: Session, frequency: str, slot: str, end: datetime, now: datetime) -> bool:
     """Whether anybody's window may hold something: marks may stay behind where it cannot."""
-    values = {"of_frequency": frequency, "of_slot": slot, "end": end}
+    values = {"of_frequency": frequency, "of_slot": slot, "end": end, "now": now}
     connection = session.connection()
     if connection.execute(_HAS_DIVERSIONS, values).first() is not None:
         return True
@@ -152,6 +162,9 @@ _OF_SLOT = (
     MARK.c.frequency == sa.bindparam("of_frequency"),
     MARK.c.slot == sa.bindparam("of_slot"),
     sa.or_(MARK.c.until.is_(None), MARK.c.until >= sa.bindparam("end")),
+    ~sa.exists().where(
+        SUBSCRIBER.c.id == MARK.c.subscriber_id, SUBSCRIBER.c.paused_until > sa.bindparam("now")
+    ),
 )
 _IS_BEHIND = sa.select(MARK.c.subscriber_id).where(*_OF_SLOT, MARK.c.through <= sa.bindparam("last")).limit(1)
 _HAS_DIVERSIONS = (

@@ -67,7 +67,7 @@ def _view(alert: Alert, selection: Selection, pieces: Pieces, titles: Mapping[in
         frequency=alert.frequency,
         language=selection.language,
         due_at=alert.window_end,
-        zone=zone_of(alert.frequency, alert.slot),
+        zone=zone_of(alert.slot),
         is_late=alert.is_late,
     )
 

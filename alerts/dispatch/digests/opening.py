@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -22,17 +23,18 @@ def fresh(
 ) -> Iterator[tuple[Skip | Wording, Members]]:
     """Decides for readers who come for the first time; moves their marks, and keeps what the digest tells them.
 
-    Who finds nothing new is not among them: no digest is empty. Nor is anybody once its time has run out: their next
-    one begins where this one would have.
+    Who finds nothing new is not among them: no digest is empty. Nor is who pauses, or anybody once its time has run out:
+    their next one begins where this one would have.
     """
     slot = _slot(rule)
     if now >= rule.expires_at and not slot.is_skipped:
         return
-    selected = select(session, digest_id, slot, ids)
+    selected = select(session, digest_id, slot, ids, now)
     told: dict[str, tuple[str, Content]] = {}
     concerned = sorted(selected.contents.keys() | selected.left)
     for alike in audience.readers(session, concerned, rule, None, now, topics=()) if concerned else ():
-        skip = unfit_for_digest(alike.reader, None, rule, now)
+        # Who paused was left out with their mark; who does in this moment is acknowledged after this opening.
+        skip = unfit_for_digest(replace(alike.reader, is_paused=False), None, rule, now)
         for content, members in _by_content(selected.contents, alike.members):
             if skip is not None or content is None:
                 yield skip or UNSUBSCRIBED, members

@@ -1,9 +1,11 @@
 """What was released, and how its entries stand: read once for a digest, for all its chunks."""
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -49,6 +51,8 @@ def window(
     kept[digest_id] = min(since, begin), told
     while len(kept) > _KEPT_WINDOWS:
         kept.popitem(last=False)
+    # Of a chunk whose readers all got their last one: others' windows begin long before, as after a pause.
+    told = told[bisect_left(told, since, key=attrgetter("released_at")) :]
     missing = {*also} - {each.alert_id for each in told}
     if missing:
         told = (*told, *_told(session, _THESE, {"alerts": sorted(missing)}))
@@ -57,10 +61,16 @@ def window(
 
 def texts(session: Session, told: Iterable[Told]) -> Mapping[int, Text]:
     """Gives the newest texts of the entries of these alerts; those their publisher took back are not among them."""
+    connection = session.connection()
     announced: dict[int, int] = {}
+    late_marks: set[int] = set()
     for each in told:
         announced.setdefault(each.entry_id, each.revision)
-    connection = session.connection()
+        if each.is_late_mark:
+            late_marks.add(each.entry_id)
+    if late_marks:  # what was announced before may lie before the window
+        firsts = connection.execute(_FIRST, {"entries": sorted(late_marks)})
+        announced.update({row.entry_id: row.revision for row in firsts})
     rows = connection.execute(_STANDING, {"entries": sorted(announced)}).all()
     edited = {id_ for id_, revision in rows if revision != announced[id_]}
     corrections: set[int] = set()
@@ -117,6 +127,12 @@ _RELEASED = _OF_ENTRIES.where(
 _THESE = _OF_ENTRIES.where(db.among(ALERT.c.id, "alerts"))
 _STANDING = sa.select(ENTRY.c.id, ENTRY.c.revision).where(
     db.among(ENTRY.c.id, "entries"), ENTRY.c.withdrawn_at.is_(None)
+)
+_FIRST = (
+    sa.select(ALERT_ENTRY.c.entry_id, sa.func.min(ALERT_ENTRY.c.revision).label("revision"))
+    .join(ALERT, ALERT_ENTRY.c.alert_id == ALERT.c.id)
+    .where(db.among(ALERT_ENTRY.c.entry_id, "entries"), ALERT.c.state.in_(OUT), IS_OF_AN_ENTRY)
+    .group_by(ALERT_ENTRY.c.entry_id)
 )
 _CORRECTIONS = sa.select(REVISION.c.entry_id, REVISION.c.number).where(
     db.among(REVISION.c.entry_id, "entries"), REVISION.c.is_correction

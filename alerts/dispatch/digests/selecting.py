@@ -30,6 +30,7 @@ from alerts.models import (
     DigestSpan,
     Diversion,
     Selection,
+    Subscriber,
     Subscription,
     table_of,
 )
@@ -41,6 +42,7 @@ DIVERSION = table_of(Diversion)
 MARK = table_of(DigestMark)
 SELECTION = table_of(Selection)
 SPAN = table_of(DigestSpan)
+SUBSCRIBER = table_of(Subscriber)
 SUBSCRIPTION = table_of(Subscription)
 
 Entries: TypeAlias = tuple[tuple[int, int, str], ...]  # as in Selection
@@ -65,9 +67,12 @@ class Selected:
     consumed: Sequence[tuple[int, int]]  # diversions: subscriber and alert
 
 
-def select(session: Session, digest_id: int, slot: Slot, ids: Sequence[int]) -> Selected:
-    """Works out what a digest carries for each of these readers (their ids must ascend), and locks their marks."""
-    readers = _readers(session, slot, ids)
+def select(session: Session, digest_id: int, slot: Slot, ids: Sequence[int], now: datetime) -> Selected:
+    """Works out what a digest carries for each of these readers (their ids must ascend), and locks their marks.
+
+    Who pauses finds nothing, and their windows go on: what came before the pause is owed after it.
+    """
+    readers = _readers(session, slot, ids, now)
     if not readers.through:
         return Selected({}, frozenset(), (), (), ())
     diverted = _diverted(session, slot, sorted(readers.through))
@@ -161,13 +166,17 @@ class _Readers:
     left: frozenset[int]
 
 
-def _readers(session: Session, slot: Slot, ids: Sequence[int]) -> _Readers:
+def _readers(session: Session, slot: Slot, ids: Sequence[int], now: datetime) -> _Readers:
     connection = session.connection()
-    marks = connection.execute(_MARKS, {"ids": ids, "first": ids[0], "last": ids[-1]}).all()
+    values = {"ids": ids, "first": ids[0], "last": ids[-1], "now": now}
+    marks = connection.execute(_MARKS, values).all()
     of_slot = {
         row.subscriber_id: row
         for row in marks
-        if row.frequency == slot.frequency and row.slot == slot.name and row.through < slot.window_end
+        if row.frequency == slot.frequency
+        and row.slot == slot.name
+        and row.through < slot.window_end
+        and not row.is_paused
     }
     through = {reader: row.through for reader, row in of_slot.items()}
     spans = _spans(session, slot, through)
@@ -276,13 +285,14 @@ def _diverted(session: Session, slot: Slot, ids: Sequence[int]) -> Mapping[int, 
 
 # All marks of these readers, so that no other digest of theirs is opened at the same time.
 _MARKS = (
-    sa.select(MARK)
+    sa.select(MARK, (SUBSCRIBER.c.paused_until > sa.bindparam("now")).label("is_paused"))
+    .join(SUBSCRIBER, SUBSCRIBER.c.id == MARK.c.subscriber_id)
     .where(
         MARK.c.subscriber_id.between(sa.bindparam("first"), sa.bindparam("last")),
         db.among(MARK.c.subscriber_id, "ids"),
     )
     .order_by(MARK.c.subscriber_id, MARK.c.frequency)  # one order of locks for all
-    .with_for_update()
+    .with_for_update(of=MARK)
 )
 _SPANS = (
     sa.select(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
@@ -11,14 +11,21 @@ from alerts.dispatch.digests.released import topics_of
 from alerts.models import (
     Alert,
     AlertEntry,
+    AlertState,
     Delivery,
     DeliveryState,
     DigestMark,
     DigestSpan,
     Diversion,
     Entry,
+    Frequency,
     Selection,
+    Subscriber,
+    Subscription,
+    SubscriptionEvent,
 )
+
+_JUST_BEFORE = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +72,63 @@ def expected(session: Session, subscriber_id: int, alerts: Sequence[Alert], now:
     """Says which digest will bring what these alerts are about, or why none did; empty where none was to."""
     ids = [alert.id for alert in alerts]
     diverted = session.exec(
-        select(Diversion).where(Diversion.subscriber_id == subscriber_id, col(Diversion.alert_id).in_(ids))
+        select(Diversion)
+        .join(
+            DigestMark,
+            (col(DigestMark.subscriber_id) == Diversion.subscriber_id)
+            & (col(DigestMark.frequency) == Diversion.frequency),
+        )
+        .where(
+            Diversion.subscriber_id == subscriber_id,
+            col(Diversion.alert_id).in_(ids),
+            col(DigestMark.until).is_(None),
+        )
     ).first()
     if diverted is not None:
         return _coming(session, subscriber_id, diverted.frequency, now)
+    has_passed = False
     for alert in alerts:
         for span in _spans(session, subscriber_id, alert):
             mark = session.get(DigestMark, (subscriber_id, span.frequency))
             assert mark is not None, "a span has a mark"
             if alert.released_at is not None and mark.through <= alert.released_at:
                 return _coming(session, subscriber_id, span.frequency, now)
-    return _passed(session, subscriber_id, alerts)
+            has_passed = alert.state == AlertState.DONE
+    if any(_passed_by_pause(session, subscriber_id, alert) for alert in alerts):
+        return "the reader had paused when it was released"
+    if (why := _passed(session, subscriber_id, alerts)) or not has_passed:
+        return why
+    # It is shown again; of an alert that has gone out, a digest leaves out nothing else without a row.
+    rows = select(Delivery).where(Delivery.subscriber_id == subscriber_id, col(Delivery.alert_id).in_(ids))
+    return "" if session.exec(rows).first() else "its publisher had taken it back when its digest came"
+
+
+def _passed_by_pause(session: Session, subscriber_id: int, alert: Alert) -> bool:
+    """Whether a reader of digests had paused at an alert's release."""
+    at = alert.released_at
+    if at is None:
+        return False
+    would_carry = select(Subscription.topic_id).where(
+        Subscription.subscriber_id == subscriber_id,
+        col(Subscription.topic_id).in_(topics_of(alert.audience)),
+        col(Subscription.frequency).in_([each for each in Frequency if each.is_digest]),
+        Subscription.since <= at,
+    )
+    if session.exec(would_carry).first() is None:
+        return False
+    pauses = session.exec(
+        select(SubscriptionEvent)
+        .where(
+            SubscriptionEvent.subscriber_id == subscriber_id,
+            col(SubscriptionEvent.kind).in_(["pause", "resume"]),
+        )
+        .order_by(col(SubscriptionEvent.id))
+    ).all()
+    if not pauses:  # a list may have brought one
+        paused_until = session.get_one(Subscriber, subscriber_id).paused_until
+        return paused_until is not None and at < paused_until
+    last = next((each for each in reversed(pauses) if each.at <= at), None)
+    return last is not None and last.kind == "pause" and at < datetime.fromisoformat(last.detail)
 
 
 def _spans(session: Session, subscriber_id: int, alert: Alert) -> list[DigestSpan]:
@@ -96,7 +149,9 @@ def _spans(session: Session, subscriber_id: int, alert: Alert) -> list[DigestSpa
 def _coming(session: Session, subscriber_id: int, frequency: str, now: datetime) -> str:
     mark = session.get(DigestMark, (subscriber_id, frequency))
     assert mark is not None, "who is owed a digest has a mark"
-    due = slots.coming(frequency, mark.slot, max(now, mark.through))
+    paused_until = session.get_one(Subscriber, subscriber_id).paused_until or now
+    # The one that is due as a pause ends comes.
+    due = slots.coming(frequency, mark.slot, max(now, mark.through, paused_until - _JUST_BEFORE))
     return f"it comes with the {frequency} digest, due {due:%Y-%m-%d %H:%M} UTC"
 
 
