@@ -115,8 +115,6 @@ class _CompiledOnce(BaseLoader):
 
     def __init__(self, sources: ChoiceLoader) -> None:
         self._sources = sources
-        self._compiler = _plain_environment(sources)
-        self._compiler.filters |= dict.fromkeys(_filters(_SOURCE_LANGUAGE), _of_no_language)
         self._codes: dict[str, CodeType] = {}
 
     def load(
@@ -127,9 +125,21 @@ class _CompiledOnce(BaseLoader):
     ) -> Template:
         code = self._codes.get(name)
         if code is None:
-            source, filename, _ = self._sources.get_source(self._compiler, name)
-            code = self._codes[name] = self._compiler.compile(source, name, filename)
+            source, filename, _ = self._sources.get_source(environment, name)
+            code = self._codes[name] = _code(source, name, filename)
         return environment.template_class.from_code(environment, code, globals or {})
+
+
+@lru_cache(_REMEMBERED)
+def _code(source: str, name: str, filename: str | None) -> CodeType:
+    return _compiler().compile(source, name, filename)
+
+
+@lru_cache(1)
+def _compiler() -> Environment:
+    compiler = _plain_environment(BaseLoader())
+    compiler.filters |= dict.fromkeys(_filters(_SOURCE_LANGUAGE), _of_no_language)
+    return compiler
 
 
 def _of_no_language(*_: object) -> str:
