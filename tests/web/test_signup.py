@@ -740,7 +740,7 @@ async def test_no_address_and_no_token_reaches_a_log(
     sqlite_db: Database, sqlite_topics: dict[str, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with structlog.testing.capture_logs() as events:
-        async with visiting(sqlite_db, Terms(limits=HourlyLimits(2, 9, 9))) as visitor:
+        async with visiting(sqlite_db, Terms(limits=HourlyLimits(1, 9, 9))) as visitor:
             await visitor.sign_up()
             await visitor.sign_up("nonsense@@reader.example.org")
             await visitor.sign_up("ann@gmial.com")
