@@ -284,7 +284,7 @@ def prepare(database: Database) -> None:
 
 def upgrade(database: Database) -> None:
     """Brings the schema to this version's; safe to run again, and beside another that does the same."""
-    with database.engine.connect() as connection, _checking_references_last(connection), connection.begin():
+    with database.engine.connect() as connection, checking_references_last(connection), connection.begin():
         if database.is_sqlite:
             _refuse_moved(connection)
         if _schema(connection) != NEWEST:
@@ -388,7 +388,7 @@ def _schema(connection: Connection) -> str | None:
 
 
 @contextmanager
-def _checking_references_last(connection: Connection) -> Iterator[None]:
+def checking_references_last(connection: Connection) -> Iterator[None]:
     """Lets SQLite make a table anew that others' rows point to (https://www.sqlite.org/lang_altertable.html, section 7)."""
     if connection.dialect.name != "sqlite":
         yield

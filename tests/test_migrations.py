@@ -23,7 +23,7 @@ def migrate(database: Database, to: str) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with (
         database.engine.connect() as connection,
-        door._checking_references_last(connection),
+        door.checking_references_last(connection),
         connection.begin(),
     ):
         config.attributes["connection"] = connection

@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlmodel import Session
 
 from alerts import migrations
-from alerts.db import Database, upgrade
+from alerts.db import Database, checking_references_last, upgrade
 from alerts.feeds.formats import ParsedFeed
 from alerts.feeds.outcomes import Kind
 from alerts.feeds.store.entries import apply, compare
@@ -30,7 +30,7 @@ def sees(session: Session, feed_id: int, parsed: ParsedFeed) -> list[str]:
 def to_the_first_schema_and_back(db: Database) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    with db.engine.begin() as connection:
+    with db.engine.connect() as connection, checking_references_last(connection), connection.begin():
         config.attributes["connection"] = connection
         command.downgrade(config, "0001")
     upgrade(db)
