@@ -65,7 +65,7 @@ class Database:
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url, threads)
         # SQLite has one writer at a time anyway: a single thread queues instead of spinning on the lock.
         self._threads = ThreadPoolExecutor(1 if self.is_sqlite else threads, thread_name_prefix="db")
-        self._readers = _sqlite_readers(self.url) if self.is_sqlite and self.url.database else self.engine
+        self._readers = _readers(self.engine)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="db-read")
         self._listeners: list[Callable[[], object]] = []
 
@@ -100,7 +100,7 @@ class Database:
     ) -> T:
         """Runs `function(session, ...)`, which only reads, in a thread apart from that of all other work.
 
-        On SQLite it sees the last commit, and neither waits for a writer nor keeps one waiting.
+        On SQLite with WAL it sees the last commit, and neither waits for a writer nor keeps one waiting.
         """
 
         def transaction() -> T:
@@ -443,8 +443,10 @@ def _sqlite_engine(url: URL) -> Engine:
     )
 
 
-def _sqlite_readers(url: URL) -> Engine:
-    return _sqlite_connections(url, "BEGIN", "query_only=ON")
+def _readers(engine: Engine) -> Engine:
+    """Gives SQLite's readers connections of their own, which can write nothing; a database in memory has only one."""
+    is_file = engine.dialect.name == "sqlite" and engine.url.database
+    return _sqlite_connections(engine.url, "BEGIN", "query_only=ON") if is_file else engine
 
 
 def _sqlite_connections(url: URL, begin: str, *pragmas: str) -> Engine:

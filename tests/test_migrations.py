@@ -1,7 +1,7 @@
 """A site of an earlier version becomes one of this: its rows stay, and so does what holds them together."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col, select
 
 from alerts import db as door
 from alerts import migrations
 from alerts.db import Database
+from alerts.models import DigestMark, DigestSlot, DigestSpan
 
 _AT = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 
@@ -120,3 +121,36 @@ def test_a_name_beyond_ascii_has_the_key_of_its_own_mailbox(older: Database) -> 
             sa.select(reader.c.address_key).where(reader.c.id > 2).order_by(reader.c.id)
         )
         assert keys.scalars().all() == ["strauß@example.org", "éclair@example.org", "ann@example.org"]
+
+
+def test_a_pause_under_way_is_cut_out_and_hourly_digests_go_by_their_readers_clocks(older: Database) -> None:
+    now = datetime.now(UTC)
+    ends, due = now + timedelta(days=3), now + timedelta(minutes=20)
+    with older.engine.begin() as connection:
+        tables = sa.MetaData()
+        tables.reflect(connection)
+        reader, span, mark, slot = (
+            tables.tables[name] for name in ("subscriber", "digest_span", "digest_mark", "digest_slot")
+        )
+        of_one = {"subscriber_id": 1, "frequency": "hourly"}
+        connection.execute(sa.delete(span))
+        connection.execute(sa.delete(mark))
+        connection.execute(sa.update(reader).values(zone="Asia/Kolkata", paused_until=None))
+        connection.execute(sa.update(reader).where(reader.c.id == 1).values(paused_until=ends))
+        connection.execute(sa.insert(slot).values(frequency="hourly", slot="UTC", next_at=due))
+        connection.execute(sa.insert(mark).values(**of_one, slot="UTC", through=_AT))
+        for reader_id in (1, 2):
+            row = of_one | {"subscriber_id": reader_id}
+            connection.execute(sa.insert(span).values(**row, topic_id=1, since=_AT))
+    door.upgrade(older)
+    with older.begin() as session:
+        spans = session.exec(
+            select(DigestSpan).order_by(col(DigestSpan.subscriber_id), col(DigestSpan.since))
+        ).all()
+        cut, rest, whole = ((each.since, each.until) for each in spans)
+        assert cut[0] == _AT
+        assert cut[1] is not None
+        assert now <= cut[1] < due
+        assert (rest, whole) == ((ends, None), (_AT, None))
+        assert session.exec(select(DigestMark.slot)).all() == ["Asia/Kolkata"]
+        assert session.get_one(DigestSlot, ("hourly", "Asia/Kolkata")).next_at == due

@@ -31,14 +31,18 @@ class Kept(Generic[K, V]):
         self._making: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
-        """Gives the value; raises HTTPException when too many others are being made."""
+        """Gives the value, or raises what `make` does, of which nothing is kept.
+
+        Raises HTTPException when too many others are being made.
+        """
         found = self._made.get(key)
         if found is not None and monotonic() < found[1]:
             return found[0]
         if key not in self._making:
             if len(self._making) >= self._at_once:
                 raise HTTPException(_BUSY, "Too many ask at once.", headers=_RETRY_AFTER)
-            self._making[key] = asyncio.create_task(self._make(key, make))
+            making = self._making[key] = asyncio.create_task(self._make(key, make))
+            making.add_done_callback(_looked_at)  # whoever asked may have gone
         return await asyncio.shield(self._making[key])
 
     async def _make(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
@@ -57,3 +61,8 @@ class Kept(Generic[K, V]):
         found = self._made.pop(key, None)
         if found is not None:
             self._used -= self._weigh(found[0])
+
+
+def _looked_at(task: "asyncio.Task[V]") -> None:
+    if not task.cancelled():
+        task.exception()

@@ -44,9 +44,9 @@ class Mailed:
         self._pages = pages
         self._headers: Mapping[str, str] = _PUBLIC | (_INDEXED if kind is Archive.INDEXED else {})
         self._has_archive = kind is not Archive.OFF
-        # By topic ("" for the list of topics), where it begins, and language; None for no such topic.
-        self._archive = Kept[tuple[str, int | None, str], str | None](
-            seconds=_KEPT_SECONDS, room=_KEPT_ROOM, at_once=_MADE_AT_ONCE, weigh=lambda page: len(page or " ")
+        # By topic ("" for the list of topics), where it begins, and language.
+        self._archive = Kept[tuple[str, int | None, str], str](
+            seconds=_KEPT_SECONDS, room=_KEPT_ROOM, at_once=_MADE_AT_ONCE, weigh=len
         )
 
     def add_to(self, app: FastAPI) -> None:
@@ -84,15 +84,15 @@ class Mailed:
         start = int(before) if before else None
         language = self._language(request)
 
-        async def make() -> str | None:
+        async def make() -> str:
             page = await self._database.read(archive.page, slug, start)
-            return await asyncio.to_thread(self._pages.archive_of, page, language) if page else None
+            if page is None:  # nothing is kept of it: there is no end of names that are none
+                raise HTTPException(_NOT_FOUND)
+            return await asyncio.to_thread(self._pages.archive_of, page, language)
 
         return self._answer(await self._archive.get((slug, start, language), make))
 
-    def _answer(self, page: str | None) -> Response:
-        if page is None:
-            raise HTTPException(_NOT_FOUND)
+    def _answer(self, page: str) -> Response:
         return HTMLResponse(page, headers=self._headers)
 
     def _language(self, request: Request) -> str:

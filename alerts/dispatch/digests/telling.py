@@ -93,7 +93,7 @@ def expected(session: Session, subscriber_id: int, alerts: Sequence[Alert], now:
             assert mark is not None, "a span has a mark"
             if alert.released_at is not None and mark.through <= alert.released_at:
                 return _coming(session, subscriber_id, span.frequency, now)
-            has_passed = alert.state == AlertState.DONE
+            has_passed = has_passed or alert.state == AlertState.DONE
     if any(_passed_by_pause(session, subscriber_id, alert) for alert in alerts):
         return "the reader had paused when it was released"
     if (why := _passed(session, subscriber_id, alerts)) or not has_passed:
