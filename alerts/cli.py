@@ -1,5 +1,6 @@
 """The command line: what commands there are, and how an error ends one."""
 
+import gc
 import io
 import os
 import sys
@@ -24,6 +25,8 @@ from alerts.commands import (
 )
 from alerts.commands.context import Front
 from alerts.errors import AlertsError
+
+_OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 app = typer.Typer(
     name="alerts",
@@ -74,6 +77,8 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0, or the error's code with one clear line on standard error."""
+    # Modules are made of what lives for ever: Python would look through it for garbage a thousand times at the start.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a feed may hold what the terminal's encoding does not
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

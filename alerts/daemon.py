@@ -5,6 +5,7 @@ that runs twice, here or on another machine, is harmless.
 """
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -144,6 +145,7 @@ class _Daemon:
             self._sending(stop),
             _ticking(self._scheduler),
         ):
+            gc.freeze()  # what is there now stays: no collection while mails go out has to look through it
             log.info("daemon_ready", version=__version__, worker=self._worker, roles=sorted(self._roles))
             await stop.wait()
         log.info("daemon_stopped")
