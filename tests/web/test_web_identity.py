@@ -257,3 +257,18 @@ async def test_a_mail_that_went_to_the_new_address_has_the_whole_right(sqlite_db
     async with visiting(sqlite_db) as visitor:
         assert "Council" in (await visitor.get(moved.since)).text
         assert (await visitor.ask("POST", moved.since, **press("erase-now"))).heading == "You are erased"
+
+
+async def test_who_moved_and_signs_up_again_is_led_to_a_link_that_opens_their_page(db: Database) -> None:
+    """The page after a confirmation is opened by the link of a mail that may have gone to the address they left."""
+    a_reader_who_moved(db)
+    async with visiting(db) as visitor:
+        await visitor.sign_up(NEW, {"storm": "daily"})
+        link = link_of(notices(db)[0])
+        for page in (await visitor.confirm(link), await visitor.get(link)):
+            assert page.status == 200
+            assert "/u/" not in page.text
+            assert '<a class="button" href="/link">Ask for the link to your page</a>' in page.text
+        await visitor.ask("POST", "/link", data={"address": NEW})
+        assert "Council" in (await visitor.get(link_of(notices(db)[1]))).text
+    assert following(db, NEW)["storm"] == "daily"
