@@ -244,6 +244,16 @@ async def test_a_mailbox_that_the_reader_left_can_stop_alerts_and_learn_nothing(
         assert following(db, NEW) == {}
 
 
+async def test_from_there_a_form_that_also_wishes_for_more_still_stops(sqlite_db: Database) -> None:
+    """A page that was opened before the change of address, and sent after it."""
+    moved = a_reader_who_moved(sqlite_db)
+    wanted = {"frequency.storm": "every:", "frequency.trains": "every:daily"}
+    async with visiting(sqlite_db) as visitor:
+        answer = await visitor.ask("POST", moved.before, **press("save", **wanted))
+    assert (answer.status, "You get no more alerts about Storm." in answer.text) == (200, True)
+    assert following(sqlite_db, NEW) == {"trains": "every", "council": "every"}
+
+
 async def test_one_click_in_an_old_mail_works_for_good(db: Database) -> None:
     moved = a_reader_who_moved(db)
     async with visiting(db) as visitor:

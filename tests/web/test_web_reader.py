@@ -629,6 +629,7 @@ async def test_a_hundred_changes_a_day_are_enough_and_stopping_is_never_too_much
             for _ in range(2):  # two topics in one form
                 at = now - timedelta(minutes=number)
                 session.add(SubscriptionEvent(subscriber_id=story.reader, kind="change", by="reader", at=at))
+    before = following(db, story.reader)
     site = await start(db)
     last = await site.post(story.link, ("action", "pause"), ("days", "7"))
     assert last.status == 200
@@ -640,7 +641,15 @@ async def test_a_hundred_changes_a_day_are_enough_and_stopping_is_never_too_much
         answer = await site.post(story.link, *fields)
         assert answer.status == 400
         assert "a hundred times in a day" in said(answer.text)
-    await site.post(story.link, ("action", "save"), ("frequency.storm", "every:"))
-    assert "storm" not in following(db, story.reader)
+    assert following(db, story.reader) == before
+    mixed = [
+        ("action", "save"),
+        ("frequency.storm", "every:"),
+        ("frequency.trains", f"{before['trains']}:daily"),
+    ]
+    stopped = await site.post(story.link, *mixed)
+    assert said(stopped.text).startswith("You get no more alerts about")
+    del before["storm"]
+    assert following(db, story.reader) == before
     await site.post(story.link, ("action", "stop-all"))
     assert following(db, story.reader) == {}
