@@ -303,7 +303,7 @@ def _say_why(session: Session, view: ReaderView, choice: SayWhy, now: datetime) 
 
 
 def _place(session: Session, view: ReaderView, choice: Place, now: datetime) -> Done:
-    if not is_zone(choice.zone):
+    if choice.zone != view.zone and not is_zone(choice.zone):
         return Done(Deed.UNCLEAR)
     is_news = subscribers.place(
         session,
@@ -320,7 +320,11 @@ def _place(session: Session, view: ReaderView, choice: Place, now: datetime) -> 
         ("hour", str(view.hour)),
         ("weekday", str(view.weekday)),
     )
-    return Done(Deed.PLACED, undo=undo) if is_news else Done(Deed.UNCHANGED)
+    if not is_news:
+        return Done(Deed.UNCHANGED)
+    # Of the zones that none may choose there is no way back.
+    can_undo = choice.zone == view.zone or is_zone(view.zone)
+    return Done(Deed.PLACED, undo=undo if can_undo else ())
 
 
 def _pause(session: Session, view: ReaderView, day: date | None, now: datetime) -> Done:

@@ -278,6 +278,29 @@ async def test_a_zone_that_is_not_known_here_shows_as_the_one_that_takes_its_pla
     assert ("zone", "UTC") in shown
 
 
+async def test_a_zone_that_none_may_choose_stays_its_readers(sqlite_db: Database, start: Start) -> None:
+    """Settings took `CET` once, and readers have it who never chose."""
+    story = a_story(sqlite_db, zone="CET", digest_hour=7)
+    site = await start(sqlite_db)
+    page = await site.get(story.link)
+    (form,) = [fields for _, fields in forms(page.text) if ("action", "place") in fields]
+    placed = await site.post(story.link, *(dict(form) | {"hour": "9"}).items())
+    reader = reader_of(sqlite_db, story.reader)
+    assert (placed.status, reader.zone, reader.digest_hour) == (200, "CET", 9)
+    await site.post(story.link, *fields_of(placed.text, "Undo"))
+    assert reader_of(sqlite_db, story.reader).digest_hour == 7
+    asked = await site.post(story.link, *fields_of(page.text, "Another time zone …"))
+    assert fields_of(asked.text, "Save") == [
+        ("action", "place"),
+        ("hour", "7"),
+        ("weekday", "0"),
+        ("zone", "CET"),
+    ]
+    moved = await site.post(story.link, *fields_of(asked.text, "Save", zone="Europe/Moscow"))
+    assert reader_of(sqlite_db, story.reader).zone == "Europe/Moscow"
+    assert "Undo" not in text_of(moved.text)
+
+
 async def test_the_form_of_hours_shows_how_things_stand(sqlite_db: Database, start: Start) -> None:
     story = a_story(sqlite_db, zone="Asia/Calcutta", digest_hour=23, digest_weekday=6, language="de")
     page = await (await start(sqlite_db)).get(story.link)
