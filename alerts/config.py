@@ -202,7 +202,7 @@ class SignupConfig(Section):
     link_works_for: LongTime = timedelta(days=1)
     """The link to their own page that a reader asked for works for this long."""
     zone: Zone = "UTC"
-    """The time zone of new readers whose browser does not say, by its IANA name."""
+    """The time zone of new readers whose browser does not say, by the IANA name of a place, or UTC."""
     hourly_by_network: int = Field(default=60, ge=1, le=1_000_000)
     """How often an hour one network may ask (of IPv4 a /24, of IPv6 a /64, and a /48 twice as often)."""
     hourly_by_domain: int = Field(default=1000, ge=1, le=1_000_000)

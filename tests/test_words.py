@@ -259,8 +259,8 @@ def welcome(pages: SignUpPages, language: str) -> Iterator[str]:
     topics = tuple(ChosenTopic("1", "99", each) for each in FREQUENCIES)
     digests = tuple((each, AT) for each in FREQUENCIES[2:])
     for some in (topics, ()):
-        welcome = Welcome(1, language, "Europe/Paris", some, digests, is_paused=True)
-        yield without_cities(pages.welcome(welcome, "3"))
+        welcome = Welcome(1, language, "Europe/Paris", some, digests, is_paused=True, has_moved=not some)
+        yield without_cities(pages.welcome(welcome, "3" if some else ""))
 
 
 def plain(name: str) -> Callable[[Speaking], Iterator[str]]:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -15,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from alerts.audience.addresses import normalise
+from alerts.audience.zones import is_zone
 from alerts.errors import ConfigError, Refused
 from alerts.mail import dkim
 from alerts.settings.secret import SECRET_LENGTH
@@ -68,7 +68,7 @@ def _network(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if value not in available_timezones():
+    if not is_zone(value):
         raise ValueError("no zone")
     return value
 
@@ -153,7 +153,9 @@ WebAddressOrNone = Annotated[str, AfterValidator(_web_address_or_none), Advice(_
 Network = Annotated[
     str, AfterValidator(_network), Advice('write an address or a network: "10.1.0.0/16", "127.0.0.1"')
 ]
-Zone = Annotated[str, AfterValidator(_zone), Advice('write an IANA name: "Europe/Berlin"')]
+Zone = Annotated[
+    str, AfterValidator(_zone), Advice('write an IANA name of a place, such as "Europe/Berlin", or "UTC"')
+]
 BaseUrl = Annotated[str, AfterValidator(_base_url), Advice(f"{_WEB}, with no slash or query at the end")]
 EmailAddress = Annotated[str, AfterValidator(_address)]
 EmailAddressOrNone = Annotated[str, AfterValidator(_address_or_none)]

@@ -6,7 +6,7 @@ that they themselves chose the topic, and when.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -136,10 +136,10 @@ def act(session: Session, keys: Keys, right: Right, choice: Choice, now: datetim
         return None
     if before.is_former:
         done = _carry_out_for_former(session, keys, before, choice, now)
-    elif _is_limited(choice) and _changed_lately(session, before.id, now) >= CHANGES_LIMIT:
-        done = Done(Deed.TOO_MANY)
     else:
-        done = _carry_out(session, keys, before, choice, now)
+        is_beyond = _is_limited(choice) and _changed_lately(session, before.id, now) >= CHANGES_LIMIT
+        allowed = _stops_of(choice) if is_beyond else choice
+        done = _carry_out(session, keys, before, allowed, now) if allowed else Done(Deed.TOO_MANY)
     session.flush()
     return Outcome(done, before, look(session, right, now))
 
@@ -202,6 +202,17 @@ def _is_limited(choice: Choice) -> bool:
     return isinstance(choice, Place | PauseFor | PauseUntil | Resume)
 
 
+def _stops_of(choice: Choice) -> StopAll | Save | None:
+    """Gives what of a form stops alerts, which is never refused; None when it only asks for something else."""
+    match choice:
+        case StopAll():
+            return choice
+        case Save(wanted):
+            stops = tuple(each for each in wanted if each.frequency is None)
+            return replace(choice, wanted=stops) if stops or not wanted else None
+    return None
+
+
 def _changed_lately(session: Session, subscriber_id: int, now: datetime) -> int:
     """Gives how many forms of a reader have changed something in the last day."""
     times = sa.func.count(sa.distinct(col(SubscriptionEvent.at)))
@@ -217,10 +228,10 @@ def _carry_out_for_former(
     session: Session, keys: Keys, view: ReaderView, choice: Choice, now: datetime
 ) -> Done:
     """Does what a mailbox may ask that the reader has left: no more of this, and a link for the present one."""
-    is_stop = isinstance(choice, Save) and all(each.frequency is None for each in choice.wanted)
-    if not is_stop and not isinstance(choice, StopAll | SendLink):
+    allowed = choice if isinstance(choice, SendLink) else _stops_of(choice)
+    if allowed is None:
         return Done(Deed.FORMER)
-    done = _carry_out(session, keys, view, choice, now)
+    done = _carry_out(session, keys, view, allowed, now)
     return Done(done.deed, done.changes)  # to undo it is not theirs
 
 
@@ -292,7 +303,7 @@ def _say_why(session: Session, view: ReaderView, choice: SayWhy, now: datetime) 
 
 
 def _place(session: Session, view: ReaderView, choice: Place, now: datetime) -> Done:
-    if not is_zone(choice.zone):
+    if choice.zone != view.zone and not is_zone(choice.zone):
         return Done(Deed.UNCLEAR)
     is_news = subscribers.place(
         session,
@@ -309,7 +320,11 @@ def _place(session: Session, view: ReaderView, choice: Place, now: datetime) -> 
         ("hour", str(view.hour)),
         ("weekday", str(view.weekday)),
     )
-    return Done(Deed.PLACED, undo=undo) if is_news else Done(Deed.UNCHANGED)
+    if not is_news:
+        return Done(Deed.UNCHANGED)
+    # Of the zones that none may choose there is no way back.
+    can_undo = choice.zone == view.zone or is_zone(view.zone)
+    return Done(Deed.PLACED, undo=undo if can_undo else ())
 
 
 def _pause(session: Session, view: ReaderView, day: date | None, now: datetime) -> Done:

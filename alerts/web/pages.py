@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,6 @@ from alerts.mail.shown import ShownEntry, contact_url, shown
 from alerts.mail.story import Story, cut, read_story
 from alerts.mail.templates import Templates
 from alerts.mail.views import Archive, EntryView, SiteView
-from alerts.models import Frequency
 from alerts.web import zones
 from alerts.web.deeds import LONGEST_PAUSE, Done
 from alerts.web.languages import accepted_languages
@@ -66,15 +65,15 @@ _WEEK = 7  # days
 # Of an entry in the archive: characters that are read, and bytes, as in a mail, that are shown.
 _STORY_INPUT = 20_000
 _STORY_LIMIT = 8_000
-# Those that name no reader.
+# Those that name no reader, and need to know nothing.
 _FIXED = ("gone.html", "failed.html", "over.html", "forgotten.html", "expired.html", "suppressed.html")
-_FIXED_KEPT = 64  # pages, each in a language
+_FIXED_KEPT = 128  # pages, each in a language and for one set of values
 _ZONES_KEPT = 16  # locales
 _KEPT_STORIES = 8_000_000
 
 
 class Pages:
-    """Renders the pages of one site; those that name no reader are made once, so that strangers cost nothing."""
+    """Renders the pages of one site; the last of those that name no reader are kept, so that strangers cost little."""
 
     def __init__(self, site: SiteView, folders: Sequence[Path], language: str = "en") -> None:
         """`language` is of who says none; raises ConfigError when a template is missing or wrong."""
@@ -119,17 +118,17 @@ class Pages:
         """Gives a page in a language, or in English."""
         return self._render(name, self._templates.locale(language), **values)
 
-    def fixed(self, name: str, accepted: str) -> str:
+    def fixed(self, name: str, accepted: str, **values: Hashable) -> str:
         """Gives a page that names no reader, for who we do not know."""
-        return self._fixed(name, self._templates.locale(self.known(accepted)))
+        return self._fixed(name, self._templates.locale(self.known(accepted)), **values)
 
     def missing(self, accepted: str, *, can_sign_up: bool) -> str:
         """Says that there is no such page, and which there are."""
-        return self.render("missing.html", self.known(accepted), can_sign_up=can_sign_up)
+        return self.fixed("missing.html", accepted, can_sign_up=can_sign_up)
 
     def refused(self, status: int, accepted: str) -> str:
         """Says why we do not do what a browser asked."""
-        return self.render("refused.html", self.known(accepted), status=status)
+        return self.fixed("refused.html", accepted, status=status)
 
     def manage(self, view: ReaderView, now: datetime, done: Done | None = None) -> str:
         """Gives a reader's own page, and above it what became of the form they sent."""
@@ -144,7 +143,6 @@ class Pages:
             locale,
             reader=view,
             done=done,
-            frequencies=tuple(Frequency),
             reasons=tuple(Reason),
             words_limit=WORDS_LIMIT,
             day=lambda at: format_date(at.astimezone(zone), "full", locale=locale),

@@ -189,6 +189,9 @@ class ConfirmPage:
         return HTMLResponse(self._pages.expired(accepted), _GONE)
 
     def _link(self, welcome: Welcome) -> str:
+        """Gives the token of their page; "" where it would count as one of a mail to the address they left."""
+        if welcome.has_moved:
+            return ""
         return make(self._keys, Purpose.MANAGE, welcome.subscriber_id, 0, self._keys.current)
 
 
@@ -290,4 +293,5 @@ def _welcome(session: Session, confirmed: signups.Confirmed, now: datetime) -> W
         topics=confirmed.topics,
         digests=tuple((each, coming(each, slot, now)) for each, slot in slots.items()),
         is_paused=reader.paused_until is not None and reader.paused_until > now,
+        has_moved=reader.address_since is not None,
     )

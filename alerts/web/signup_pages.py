@@ -24,6 +24,7 @@ class Welcome:
     topics: tuple[ChosenTopic, ...]
     digests: tuple[tuple[str, datetime], ...]
     is_paused: bool
+    has_moved: bool  # from another address
 
 
 class SignUpPages:

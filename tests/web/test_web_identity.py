@@ -244,6 +244,16 @@ async def test_a_mailbox_that_the_reader_left_can_stop_alerts_and_learn_nothing(
         assert following(db, NEW) == {}
 
 
+async def test_from_there_a_form_that_also_wishes_for_more_still_stops(sqlite_db: Database) -> None:
+    """A page that was opened before the change of address, and sent after it."""
+    moved = a_reader_who_moved(sqlite_db)
+    wanted = {"frequency.storm": "every:", "frequency.trains": "every:daily"}
+    async with visiting(sqlite_db) as visitor:
+        answer = await visitor.ask("POST", moved.before, **press("save", **wanted))
+    assert (answer.status, "You get no more alerts about Storm." in answer.text) == (200, True)
+    assert following(sqlite_db, NEW) == {"trains": "every", "council": "every"}
+
+
 async def test_one_click_in_an_old_mail_works_for_good(db: Database) -> None:
     moved = a_reader_who_moved(db)
     async with visiting(db) as visitor:
@@ -257,3 +267,18 @@ async def test_a_mail_that_went_to_the_new_address_has_the_whole_right(sqlite_db
     async with visiting(sqlite_db) as visitor:
         assert "Council" in (await visitor.get(moved.since)).text
         assert (await visitor.ask("POST", moved.since, **press("erase-now"))).heading == "You are erased"
+
+
+async def test_who_moved_and_signs_up_again_is_led_to_a_link_that_opens_their_page(db: Database) -> None:
+    """The page after a confirmation is opened by the link of a mail that may have gone to the address they left."""
+    a_reader_who_moved(db)
+    async with visiting(db) as visitor:
+        await visitor.sign_up(NEW, {"storm": "daily"})
+        link = link_of(notices(db)[0])
+        for page in (await visitor.confirm(link), await visitor.get(link)):
+            assert page.status == 200
+            assert "/u/" not in page.text
+            assert '<a class="button" href="/link">Ask for the link to your page</a>' in page.text
+        await visitor.ask("POST", "/link", data={"address": NEW})
+        assert "Council" in (await visitor.get(link_of(notices(db)[1]))).text
+    assert following(db, NEW)["storm"] == "daily"

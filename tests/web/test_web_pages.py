@@ -18,6 +18,7 @@ from alerts.audience.tokens import Purpose, make
 from alerts.db import Database
 from alerts.errors import ConfigError
 from alerts.web.guard import BODY_LIMIT
+from alerts.web.pages import Pages
 from alerts.web.server import WebServer
 from alerts.web.signup import Terms
 from build import NOW, a_reader, a_topic, follows
@@ -486,6 +487,15 @@ async def test_a_form_that_is_refused_is_told_in_the_readers_language(
     for path in ("/signup", "/link", "/u/unknown", "/n/unknown"):
         answer = await site.ask("POST", path, data=b"x" * (BODY_LIMIT + 1), headers=headers)
         assert (answer.status, f"<h1>{heading}</h1>" in answer.text) == (status, True)
+
+
+def test_what_names_no_reader_is_made_once_in_a_language() -> None:
+    pages = Pages(SITE, ())
+    assert pages.missing("de", can_sign_up=True) is pages.missing("xx, de, en;q=0.5", can_sign_up=True)
+    assert pages.missing("de", can_sign_up=True) != pages.missing("de", can_sign_up=False)
+    refusals = [[pages.refused(status, "en") for status in (400, 405, 413, 503)] for _ in range(2)]
+    assert all(first is second for first, second in zip(*refusals, strict=True))
+    assert len(set(refusals[0])) == 4
 
 
 async def test_who_types_an_address_is_helped_on(sqlite_db: Database, start: Start) -> None:

@@ -278,6 +278,29 @@ async def test_a_zone_that_is_not_known_here_shows_as_the_one_that_takes_its_pla
     assert ("zone", "UTC") in shown
 
 
+async def test_a_zone_that_none_may_choose_stays_its_readers(sqlite_db: Database, start: Start) -> None:
+    """Settings took `CET` once, and readers have it who never chose."""
+    story = a_story(sqlite_db, zone="CET", digest_hour=7)
+    site = await start(sqlite_db)
+    page = await site.get(story.link)
+    (form,) = [fields for _, fields in forms(page.text) if ("action", "place") in fields]
+    placed = await site.post(story.link, *(dict(form) | {"hour": "9"}).items())
+    reader = reader_of(sqlite_db, story.reader)
+    assert (placed.status, reader.zone, reader.digest_hour) == (200, "CET", 9)
+    await site.post(story.link, *fields_of(placed.text, "Undo"))
+    assert reader_of(sqlite_db, story.reader).digest_hour == 7
+    asked = await site.post(story.link, *fields_of(page.text, "Another time zone …"))
+    assert fields_of(asked.text, "Save") == [
+        ("action", "place"),
+        ("hour", "7"),
+        ("weekday", "0"),
+        ("zone", "CET"),
+    ]
+    moved = await site.post(story.link, *fields_of(asked.text, "Save", zone="Europe/Moscow"))
+    assert reader_of(sqlite_db, story.reader).zone == "Europe/Moscow"
+    assert "Undo" not in text_of(moved.text)
+
+
 async def test_the_form_of_hours_shows_how_things_stand(sqlite_db: Database, start: Start) -> None:
     story = a_story(sqlite_db, zone="Asia/Calcutta", digest_hour=23, digest_weekday=6, language="de")
     page = await (await start(sqlite_db)).get(story.link)
@@ -629,6 +652,7 @@ async def test_a_hundred_changes_a_day_are_enough_and_stopping_is_never_too_much
             for _ in range(2):  # two topics in one form
                 at = now - timedelta(minutes=number)
                 session.add(SubscriptionEvent(subscriber_id=story.reader, kind="change", by="reader", at=at))
+    before = following(db, story.reader)
     site = await start(db)
     last = await site.post(story.link, ("action", "pause"), ("days", "7"))
     assert last.status == 200
@@ -640,7 +664,15 @@ async def test_a_hundred_changes_a_day_are_enough_and_stopping_is_never_too_much
         answer = await site.post(story.link, *fields)
         assert answer.status == 400
         assert "a hundred times in a day" in said(answer.text)
-    await site.post(story.link, ("action", "save"), ("frequency.storm", "every:"))
-    assert "storm" not in following(db, story.reader)
+    assert following(db, story.reader) == before
+    mixed = [
+        ("action", "save"),
+        ("frequency.storm", "every:"),
+        ("frequency.trains", f"{before['trains']}:daily"),
+    ]
+    stopped = await site.post(story.link, *mixed)
+    assert said(stopped.text).startswith("You get no more alerts about")
+    del before["storm"]
+    assert following(db, story.reader) == before
     await site.post(story.link, ("action", "stop-all"))
     assert following(db, story.reader) == {}
