@@ -381,7 +381,7 @@ def _end_all(session: Session, ids: Sequence[int], now: datetime) -> None:
 
 
 def _locked(session: Session, subscriber_id: int) -> Subscriber:
-    query = select(Subscriber).where(Subscriber.id == subscriber_id).with_for_update()
+    query = select(Subscriber).where(Subscriber.id == subscriber_id).with_for_update(key_share=True)
     reader = session.exec(query).first()
     if reader is None:
         raise _no_subscriber(subscriber_id)
