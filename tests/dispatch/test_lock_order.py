@@ -6,19 +6,21 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from alerts.audience import notices as asking
-from alerts.audience import subscribers
+from alerts.audience import signups, subscribers
 from alerts.audience.addresses import normalise
+from alerts.audience.consents import Words
 from alerts.audience.lists import applying, staging
+from alerts.audience.signups import Confirmed, NotConfirmed, Wanted
 from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import notices, outbox, receipts
 from alerts.dispatch.opening import Plan, open_chunk
 from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt, Settled
-from alerts.models import Batch, Diversion, Frequency, Notice, NoticeKind, Subscriber, table_of
+from alerts.models import Batch, Diversion, Frequency, Notice, NoticeKind, SignUp, Subscriber, table_of
 from build import NOW, a_reader, a_topic, an_alert, follows
 from listing import csv_of, staged
 
@@ -32,7 +34,7 @@ A_MINUTE_ON = NOW + timedelta(minutes=1)
 Deed = Callable[[Session], object]
 
 
-def behind(db: Database, table: type[Batch | Notice], *deeds: Deed) -> list[object]:
+def behind(db: Database, table: type[Batch | Notice | SignUp], *deeds: Deed) -> list[object]:
     """Has transactions come to wait one after the other while a table's rows are locked; gives their answers."""
 
     def in_a_transaction(deed: Deed) -> object:
@@ -149,3 +151,27 @@ def test_a_notice_to_a_dead_address_is_settled_while_its_reader_is_erased(
 
     behind(postgres_db, Notice, settle, erase)
     assert stopped(postgres_db) == ["dead address"]
+
+
+@pytest.mark.parametrize("is_erased_first", [False, True])
+def test_a_sign_up_is_confirmed_while_its_reader_is_erased(
+    postgres_db: Database, reader: int, *, is_erased_first: bool
+) -> None:
+    wanted = Wanted(normalise(ADDRESS), "en", "UTC", {"all": "every"}, Words("en", "yes"), "sign-up page")
+    with postgres_db.begin() as session:
+        signups.ask_to_confirm(session, KEYS, wanted, timedelta(days=1), NOW)
+    with postgres_db.begin() as session:
+        notice = session.exec(select(col(Notice.id))).one() or 0
+        pending = signups.look(session, KEYS, notice, NOW)
+    assert isinstance(pending, signups.Pending)
+
+    def confirm(session: Session) -> object:
+        return signups.confirm(session, KEYS, notice, pending.version, NOW)
+
+    def erase(session: Session) -> None:
+        subscribers.erase(session, reader, by="reader", now=NOW)
+
+    if is_erased_first:
+        assert behind(postgres_db, SignUp, erase, confirm) == [None, NotConfirmed.GONE]
+    else:
+        assert behind(postgres_db, SignUp, confirm, erase) == [Confirmed(reader, pending.topics), None]
