@@ -140,13 +140,16 @@ def release(session: Session, pepper: bytes, address_key: str, *, by: str, now: 
     take_turns(session)
     reader = _reader(session, address_key)
     found = session.get(Suppression, address_hash(pepper, address_key))
-    if found is None:
+    # A reader may bear the cause alone: older versions folded keys beyond ASCII otherwise, and hashed them so.
+    borne = reader.suppressed if reader is not None else ""
+    if found is None and not borne:
         return False
-    session.delete(found)
+    if found is not None:
+        session.delete(found)
     if reader is not None:
         reader.suppressed = ""
         session.add(SubscriptionEvent(subscriber_id=_id(reader), kind="release", by=by, at=now))
-    _audit(session, "address.release", {"cause": found.cause}, by, now)
+    _audit(session, "address.release", {"cause": found.cause if found is not None else borne}, by, now)
     return True
 
 
