@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.slots import coming, slot_of
 from alerts.db import insert_or_ignore
-from alerts.models import DigestMark, DigestSlot, DigestSpan, Frequency, Subscriber, table_of
+from alerts.models import DigestMark, DigestSlot, DigestSpan, Diversion, Frequency, Subscriber, table_of
 
 SLIP = timedelta(hours=1)  # who comes back so soon did not mean to leave, or undid it
 
@@ -91,12 +91,13 @@ def pause(session: Session, subscriber_id: int, until: datetime, now: datetime) 
 
 
 def leave_all(session: Session, ids: Sequence[int], now: datetime) -> None:
-    """Has no digest of these readers carry anything any more, as `leave` does for one."""
-    session.exec(sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id).in_(ids)))
+    """Has no digest of these readers carry anything any more, as `leave` does for one; what was diverted goes, too."""
     marks = sa.update(DigestMark).where(
         col(DigestMark.subscriber_id).in_(ids), col(DigestMark.until).is_(None)
     )
     session.exec(marks.values(until=now))
+    session.exec(sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id).in_(ids)))
+    session.exec(sa.delete(Diversion).where(col(Diversion.subscriber_id).in_(ids)))
 
 
 def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datetime) -> None:
@@ -113,6 +114,16 @@ def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datet
         )
         .values(until=now)
     )
+
+
+def sweep(session: Session, now: datetime) -> None:
+    """Forgets what was diverted to digests that carry nothing any more, once nobody comes back to them."""
+    ended = sa.exists().where(
+        col(DigestMark.subscriber_id) == Diversion.subscriber_id,
+        col(DigestMark.frequency) == Diversion.frequency,
+        col(DigestMark.until) <= now - SLIP,
+    )
+    session.exec(sa.delete(Diversion).where(ended))
 
 
 def place(session: Session, reader: Subscriber, now: datetime) -> None:
