@@ -102,6 +102,7 @@ def leave_all(session: Session, ids: Sequence[int], now: datetime) -> None:
 
 def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datetime) -> None:
     """Has digests carry nothing more of a topic, or of any (None)."""
+    _locked_marks(session, subscriber_id)
     gone = sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id) == subscriber_id)
     session.exec(gone if topic_id is None else gone.where(col(DigestSpan.topic_id) == topic_id))
     owed = select(DigestSpan.frequency).where(DigestSpan.subscriber_id == subscriber_id)
@@ -128,12 +129,18 @@ def sweep(session: Session, now: datetime) -> None:
 
 def place(session: Session, reader: Subscriber, now: datetime) -> None:
     """Has a reader's digests come at the hour that their row says; their windows go on where they were."""
-    marks = select(DigestMark).where(DigestMark.subscriber_id == reader.id)
-    # In the order in which digests lock them.
-    for mark in session.exec(marks.order_by(DigestMark.frequency).with_for_update()).all():
+    assert reader.id is not None, "read from the table"
+    for mark in _locked_marks(session, reader.id):
         mark.slot = slot_of(mark.frequency, reader.zone, reader.digest_hour, reader.digest_weekday)
         session.add(mark)
         _have_slot(session, mark.frequency, mark.slot, now)
+
+
+def _locked_marks(session: Session, subscriber_id: int) -> Sequence[DigestMark]:
+    """Locks a reader's marks as a digest's opening does: in this order, and before their spans."""
+    query = select(DigestMark).where(DigestMark.subscriber_id == subscriber_id)
+    query = query.order_by(DigestMark.frequency).with_for_update()
+    return session.exec(query.execution_options(populate_existing=True)).all()
 
 
 def _have_marks(

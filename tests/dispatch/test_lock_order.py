@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from alerts.audience import notices as asking
 from alerts.audience import signups, subscribers
@@ -20,7 +20,18 @@ from alerts.dispatch import notices, outbox, receipts
 from alerts.dispatch.opening import Plan, open_chunk
 from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt, Settled
-from alerts.models import Batch, Diversion, Frequency, Notice, NoticeKind, SignUp, Subscriber, table_of
+from alerts.models import (
+    Batch,
+    DigestMark,
+    DigestSpan,
+    Diversion,
+    Frequency,
+    Notice,
+    NoticeKind,
+    SignUp,
+    Subscriber,
+    table_of,
+)
 from build import NOW, a_reader, a_topic, an_alert, follows
 from listing import csv_of, staged
 
@@ -34,7 +45,7 @@ A_MINUTE_ON = NOW + timedelta(minutes=1)
 Deed = Callable[[Session], object]
 
 
-def behind(db: Database, table: type[Batch | Notice | SignUp], *deeds: Deed) -> list[object]:
+def behind(db: Database, table: type[SQLModel], *deeds: Deed) -> list[object]:
     """Has transactions come to wait one after the other while a table's rows are locked; gives their answers."""
 
     def in_a_transaction(deed: Deed) -> object:
@@ -175,3 +186,30 @@ def test_a_sign_up_is_confirmed_while_its_reader_is_erased(
         assert behind(postgres_db, SignUp, erase, confirm) == [None, NotConfirmed.GONE]
     else:
         assert behind(postgres_db, SignUp, confirm, erase) == [Confirmed(reader, pending.topics), None]
+
+
+@pytest.mark.parametrize("is_erased", [False, True])
+def test_a_reader_leaves_while_their_digest_is_opened(postgres_db: Database, *, is_erased: bool) -> None:
+    """The digest locks the mark, and forgets a span that is closed then."""
+    with postgres_db.begin() as session:
+        reader = a_reader(session, ADDRESS)
+        for slug in ("all", "town"):
+            a_topic(session, slug)
+            subscribers.follow(session, reader, slug, Frequency.DAILY, by="reader", now=NOW)
+    with postgres_db.begin() as session:
+        for slug in ("all", "town"):
+            subscribers.follow(session, reader, slug, Frequency.EVERY, by="reader", now=A_MINUTE_ON)
+
+    def open_digest(session: Session) -> None:
+        session.execute(sa.select(table_of(DigestMark)).with_for_update()).all()
+        session.execute(sa.delete(DigestSpan))
+
+    def leave(session: Session) -> None:
+        if is_erased:
+            subscribers.erase(session, reader, by="reader", now=LATE)
+        else:
+            subscribers.unsubscribe(session, reader, None, by="reader", now=LATE)
+
+    behind(postgres_db, DigestMark, open_digest, leave)
+    with postgres_db.begin() as session:
+        assert session.exec(select(DigestSpan)).all() == []
