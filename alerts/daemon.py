@@ -30,7 +30,7 @@ from sqlmodel import Session
 from starlette.types import ASGIApp
 
 from alerts import __version__, config, db, logs, loops
-from alerts.audience import address_changes, erasure, signups
+from alerts.audience import address_changes, erasure, signups, spans
 from alerts.audience.lists import run as run_imports
 from alerts.audience.signups import HourlyLimits
 from alerts.audience.tokens import Keys
@@ -294,6 +294,7 @@ def _swept(session: Session) -> None:
     now = db.clock(session)
     signups.sweep(session, now)
     address_changes.forget_old(session, now)
+    spans.sweep(session, now)
 
 
 async def _release_held(database: Database) -> None:

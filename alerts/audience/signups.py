@@ -212,7 +212,9 @@ def confirm(
 
     `version` is of what they were shown. Done again, it changes nothing and says whose it is.
     """
-    suppressions.take_turns(session)
+    seen = _wanted(session, keys, notice_id, now)
+    if seen is not None and seen.address_key is not None:
+        suppressions.hold(session, [seen.address_key])  # an erasure locks the reader before the sign-up
     wanted = _wanted(session, keys, notice_id, now, to_change=True)
     if wanted is None:
         return NotConfirmed.GONE
@@ -222,7 +224,6 @@ def confirm(
         return NotConfirmed.CHANGED
     assert wanted.address is not None, "it was not confirmed"
     assert wanted.address_key is not None, "it was not confirmed"
-    suppressions.hold(session, [wanted.address_key])
     if suppressions.is_suppressed(session, keys.pepper, wanted.address_key):
         return NotConfirmed.SUPPRESSED
     topics = _chosen(session, wanted.choices)
@@ -265,7 +266,7 @@ def _wanted(
     found = session.get(Notice, notice_id)
     if found is None or found.kind != NoticeKind.CONFIRM or found.expires_at <= now:
         return None
-    query = select(SignUp).where(SignUp.id == found.subject_id)
+    query = select(SignUp).where(SignUp.id == found.subject_id).execution_options(populate_existing=True)
     wanted = session.exec(query.with_for_update() if to_change else query).first()
     key = _key_of(session, wanted) if wanted else None
     is_meant = key is not None and found.address_hash == address_hash(keys.pepper, key)

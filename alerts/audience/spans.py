@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from alerts.audience.slots import coming, slot_of
 from alerts.db import insert_or_ignore
-from alerts.models import DigestMark, DigestSlot, DigestSpan, Frequency, Subscriber, table_of
+from alerts.models import DigestMark, DigestSlot, DigestSpan, Diversion, Frequency, Subscriber, table_of
 
 SLIP = timedelta(hours=1)  # who comes back so soon did not mean to leave, or undid it
 
@@ -91,16 +91,18 @@ def pause(session: Session, subscriber_id: int, until: datetime, now: datetime) 
 
 
 def leave_all(session: Session, ids: Sequence[int], now: datetime) -> None:
-    """Has no digest of these readers carry anything any more, as `leave` does for one."""
-    session.exec(sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id).in_(ids)))
+    """Has no digest of these readers carry anything any more, as `leave` does for one; what was diverted goes, too."""
     marks = sa.update(DigestMark).where(
         col(DigestMark.subscriber_id).in_(ids), col(DigestMark.until).is_(None)
     )
     session.exec(marks.values(until=now))
+    session.exec(sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id).in_(ids)))
+    session.exec(sa.delete(Diversion).where(col(Diversion.subscriber_id).in_(ids)))
 
 
 def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datetime) -> None:
     """Has digests carry nothing more of a topic, or of any (None)."""
+    _locked_marks(session, subscriber_id)
     gone = sa.delete(DigestSpan).where(col(DigestSpan.subscriber_id) == subscriber_id)
     session.exec(gone if topic_id is None else gone.where(col(DigestSpan.topic_id) == topic_id))
     owed = select(DigestSpan.frequency).where(DigestSpan.subscriber_id == subscriber_id)
@@ -115,14 +117,30 @@ def leave(session: Session, subscriber_id: int, topic_id: int | None, now: datet
     )
 
 
+def sweep(session: Session, now: datetime) -> None:
+    """Forgets what was diverted to digests that carry nothing any more, once nobody comes back to them."""
+    ended = sa.exists().where(
+        col(DigestMark.subscriber_id) == Diversion.subscriber_id,
+        col(DigestMark.frequency) == Diversion.frequency,
+        col(DigestMark.until) <= now - SLIP,
+    )
+    session.exec(sa.delete(Diversion).where(ended))
+
+
 def place(session: Session, reader: Subscriber, now: datetime) -> None:
     """Has a reader's digests come at the hour that their row says; their windows go on where they were."""
-    marks = select(DigestMark).where(DigestMark.subscriber_id == reader.id)
-    # In the order in which digests lock them.
-    for mark in session.exec(marks.order_by(DigestMark.frequency).with_for_update()).all():
+    assert reader.id is not None, "read from the table"
+    for mark in _locked_marks(session, reader.id):
         mark.slot = slot_of(mark.frequency, reader.zone, reader.digest_hour, reader.digest_weekday)
         session.add(mark)
         _have_slot(session, mark.frequency, mark.slot, now)
+
+
+def _locked_marks(session: Session, subscriber_id: int) -> Sequence[DigestMark]:
+    """Locks a reader's marks as a digest's opening does: in this order, and before their spans."""
+    query = select(DigestMark).where(DigestMark.subscriber_id == subscriber_id)
+    query = query.order_by(DigestMark.frequency).with_for_update()
+    return session.exec(query.execution_options(populate_existing=True)).all()
 
 
 def _have_marks(

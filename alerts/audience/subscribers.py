@@ -1,8 +1,8 @@
 """Subscribers: one address each, what they follow, and the record of every choice.
 
-A subscription is never deleted: leaving sets `until`, so that a reader who left in the middle of an alert
-still ends in a recorded state. Each change writes the reader's history (`subscription_event`) and the audit;
-neither holds an address.
+Leaving deletes no subscription but sets `until`, so that a reader who left in the middle of an alert still ends in a
+recorded state. Undoing an import deletes those alone that it wrote as left and that nobody ever had. Each change writes
+the reader's history (`subscription_event`) and the audit; neither holds an address.
 """
 
 from collections.abc import Sequence
@@ -381,7 +381,7 @@ def _end_all(session: Session, ids: Sequence[int], now: datetime) -> None:
 
 
 def _locked(session: Session, subscriber_id: int) -> Subscriber:
-    query = select(Subscriber).where(Subscriber.id == subscriber_id).with_for_update()
+    query = select(Subscriber).where(Subscriber.id == subscriber_id).with_for_update(key_share=True)
     reader = session.exec(query).first()
     if reader is None:
         raise _no_subscriber(subscriber_id)

@@ -1,7 +1,8 @@
 """Addresses that must not be mailed, kept by hash, so that they stay known after an erasure.
 
 Whatever writes both locks the reader first and the suppression then, or two could wait for one another. An address
-that is nobody's has no row to lock: who makes a reader of one, and who suppresses or releases one, take turns.
+that is nobody's has no row to lock: who makes a reader of one, and who suppresses or releases one, take turns. The order
+of all locks is in docs/explanation/outbox.md.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -51,12 +52,15 @@ def hold(session: Session, address_keys: Collection[str]) -> None:
     session.connection().execute(_HOLD, {"keys": address_keys})
 
 
-_HOLD = (
-    sa.select(_SUBSCRIBER.c.id)
-    .where(among(_SUBSCRIBER.c.address_key, "keys"))
-    .order_by(_SUBSCRIBER.c.id)
-    .with_for_update()
-)
+def hold_readers(session: Session, ids: Collection[int]) -> None:
+    """Keeps readers as they are until the transaction ends; before any lock on a batch, and with no turn to take."""
+    session.connection().execute(_HOLD_READERS, {"ids": ids})
+
+
+# Not against who only points to a reader: an opening has its batch locked when it writes a diversion.
+_LOCK = sa.select(_SUBSCRIBER.c.id).order_by(_SUBSCRIBER.c.id).with_for_update(key_share=True)
+_HOLD = _LOCK.where(among(_SUBSCRIBER.c.address_key, "keys"))
+_HOLD_READERS = _LOCK.where(among(_SUBSCRIBER.c.id, "ids"))
 
 
 def suppress(
@@ -105,7 +109,8 @@ def suppress_many(
     """Suppresses readers by id, each with its evidence, as the sender does with dead addresses.
 
     Readers who were erased meanwhile or are suppressed already are left out; so are those whose address is new, as
-    the evidence may be about the one before. Gives how many it stopped.
+    the evidence may be about the one before. Gives how many it stopped. It takes no turn, as all are readers: whoever
+    locks batches, too, calls `hold_readers` before that.
     """
     evidence = dict(found)
     rows = session.exec(
@@ -119,7 +124,7 @@ def suppress_many(
             )
         )
         .order_by(col(Subscriber.id))
-        .with_for_update()
+        .with_for_update(key_share=True)
     ).all()
     if not rows:
         return 0
@@ -135,13 +140,16 @@ def release(session: Session, pepper: bytes, address_key: str, *, by: str, now: 
     take_turns(session)
     reader = _reader(session, address_key)
     found = session.get(Suppression, address_hash(pepper, address_key))
-    if found is None:
+    # A reader may bear the cause alone: older versions folded keys beyond ASCII otherwise, and hashed them so.
+    borne = reader.suppressed if reader is not None else ""
+    if found is None and not borne:
         return False
-    session.delete(found)
+    if found is not None:
+        session.delete(found)
     if reader is not None:
         reader.suppressed = ""
         session.add(SubscriptionEvent(subscriber_id=_id(reader), kind="release", by=by, at=now))
-    _audit(session, "address.release", {"cause": found.cause}, by, now)
+    _audit(session, "address.release", {"cause": found.cause if found is not None else borne}, by, now)
     return True
 
 
@@ -160,7 +168,7 @@ def release_origin(
         sa.or_(col(Subscriber.created_at) >= since, col(Subscriber.address_since) >= since),
         col(Subscriber.address_key).is_not(None),
     )
-    readers = session.exec(bearing.with_for_update()).all()
+    readers = session.exec(bearing.order_by(col(Subscriber.id)).with_for_update(key_share=True)).all()
     of_origin = select(Suppression.address_hash).where(
         col(Suppression.address_hash).in_([each.address_hash for each in found]), Suppression.origin == origin
     )
@@ -247,7 +255,7 @@ def _mark(session: Session, ids: Sequence[int], cause: str, by: str, now: dateti
 
 
 def _reader(session: Session, address_key: str) -> Subscriber | None:
-    query = select(Subscriber).where(Subscriber.address_key == address_key).with_for_update()
+    query = select(Subscriber).where(Subscriber.address_key == address_key).with_for_update(key_share=True)
     return session.exec(query).first()
 
 

@@ -1,6 +1,6 @@
 """What a reader was owed at once and comes with a digest instead: they chose digests meanwhile, or it is too old.
 
-Each is a row that the next digest of that frequency takes away. Who changes a choice is in no alert's audience scan
+Each is a row that the next digest of that frequency takes away, and `spans.sweep` where the reader left before. Who changes a choice is in no alert's audience scan
 any more, so what is under way then is diverted in the transaction of the change.
 """
 

@@ -20,7 +20,7 @@ from alerts.dispatch import breakers, spent
 from alerts.dispatch.gates import Limits
 from alerts.dispatch.opening import domain_of
 from alerts.dispatch.outbox import backoff
-from alerts.dispatch.receipts import Receipt, Settled, suppress_dead
+from alerts.dispatch.receipts import Receipt, Settled, hold_dead, suppress_dead
 from alerts.errors import LeaseLost
 from alerts.models import Notice, NoticeKind, NoticeState, SignUp, Subscriber, Suppression, Topic
 
@@ -137,6 +137,8 @@ def settle(
 
     An acceptance is a fact, and counts whoever has the lease by now.
     """
+    if claimed.kind is NoticeKind.LINK:
+        hold_dead(session, [receipt])
     if receipt.settled is Settled.ACCEPTED:
         notice = _locked(session, claimed.id)
         if notice is not None and notice.due_at is not None:
@@ -241,6 +243,7 @@ def _spend(session: Session, claimed: Claimed, transport: str, limits: Limits, n
 def _learn(session: Session, claimed: Claimed, receipt: Receipt, keys: Keys, now: datetime) -> None:
     """Lets destinations be known by what they say to notices, too; a subscriber's dead address is suppressed."""
     receipts: Sequence[Receipt] = [receipt]
-    breakers.note(session, receipts, breakers.stops(session)[1], now)
+    # Destinations before breakers, as for an alert's mails.
     if claimed.kind is NoticeKind.LINK:
         suppress_dead(session, receipts, keys, f"notice:{claimed.id}", now)
+    breakers.note(session, receipts, breakers.stops(session)[1], now)

@@ -67,6 +67,7 @@ def record(session: Session, lease: Lease, receipts: Sequence[Receipt], keys: Ke
 
     LeaseLost undoes it all; `fold` of the lease's journal then saves the facts among them.
     """
+    hold_dead(session, receipts)
     renew(session, lease, now)
     _write(session, lease.span, lease.terms.in_doubt, receipts, keys, now)
     reach("record.before_commit")
@@ -89,6 +90,7 @@ def fold(
     """
     alert_id, first_id, epoch = lease_key
     connection = session.connection()
+    hold_dead(session, receipts)
     batch = connection.execute(_LEASED, {"of_alert": alert_id, "first": first_id}).first()
     if batch is None:
         return
@@ -111,6 +113,13 @@ def fold(
         unsent=unsent,
     )
     reach("fold.before_commit")
+
+
+def hold_dead(session: Session, receipts: Sequence[Receipt]) -> None:
+    """Holds the readers whom these receipts may have suppressed: they are locked before what the receipts are about."""
+    dead = [each.subscriber_id for each in receipts if each.settled is Settled.DEAD and each.domain]
+    if dead:
+        suppressions.hold_readers(session, dead)
 
 
 def suppress_dead(

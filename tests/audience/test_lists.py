@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, col, select
 
-from alerts.audience import erasure, subscribers, suppressions
+from alerts.audience import erasure, history, subscribers, suppressions
 from alerts.audience.addresses import normalise
 from alerts.audience.lists import applying, export, run, staging, undoing
 from alerts.audience.lists.judging import Outcome
@@ -157,6 +157,20 @@ def test_opt_outs_come_along_wherever_they_stand_in_the_file(site: Database) -> 
     assert imported(site, csv_of("gone@example.org,all,every,"), now=LATER)[1] == {Outcome.LEFT: 1}
     assert imported(site, csv_of("new@example.org,ferries,every,"), now=LATER)[1] == {Outcome.LEFT: 1}
     assert imported(site, csv_of("gone@example.org,,,left"), now=LATER)[1] == {Outcome.OUT_ALREADY: 1}
+
+
+@pytest.mark.parametrize("line", ["all,every,left", "ferries,every,left", ",,left"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_opt_out_is_written_down_once(sqlite_db: Database, line: str, *, is_known: bool) -> None:
+    with sqlite_db.begin() as session:
+        for slug in ("all", "ferries"):
+            a_topic(session, slug)
+    if is_known:
+        imported(sqlite_db, csv_of("ana@example.org,all,every,"))
+    number, _ = imported(sqlite_db, csv_of(f"ana@example.org,{line}"), now=LATER)
+    with sqlite_db.begin() as session:
+        events = session.exec(select(SubscriptionEvent).where(SubscriptionEvent.by == f"import:{number}"))
+        assert [each.kind for each in events] == [history.LEFT]
 
 
 @pytest.mark.parametrize("topic", ["", "ferries"])

@@ -12,7 +12,15 @@ from sqlmodel import Session, col, select
 
 from alerts.audience import spans, subscribers
 from alerts.db import Database, upgrade
-from alerts.models import DigestMark, DigestSlot, DigestSpan, Frequency, Subscriber, Subscription
+from alerts.models import (
+    DigestMark,
+    DigestSlot,
+    DigestSpan,
+    Diversion,
+    Frequency,
+    Subscriber,
+    Subscription,
+)
 from build import NOW, a_reader, a_topic
 
 HOUR = timedelta(hours=1)
@@ -97,6 +105,39 @@ def test_who_leaves_is_owed_nothing_and_begins_anew_when_they_return(db: Databas
     choose(db, reader, Frequency.DAILY, 3)
     assert spans_of(db) == [("daily", 3, None)]
     assert marks_of(db)["daily"] == ("Europe/Berlin 06", 3, None)
+
+
+def divert(db: Database, reader: int) -> None:
+    with db.begin() as session:
+        session.add(Diversion(subscriber_id=reader, alert_id=7, frequency=Frequency.DAILY, at=NOW))
+
+
+def diversions(db: Database, at: int) -> int:
+    """How many are left by a sweeping at that hour."""
+    with db.begin() as session:
+        spans.sweep(session, NOW + at * HOUR)
+        return len(session.exec(select(Diversion)).all())
+
+
+def test_what_a_reader_left_for_good_had_been_owed_is_swept_away(db: Database, reader: int) -> None:
+    choose(db, reader, Frequency.DAILY, 0)
+    choose(db, reader, Frequency.WEEKLY, 0, "town")
+    divert(db, reader)
+    assert diversions(db, 5) == 1
+    leave(db, reader, 5)
+    assert diversions(db, 5) == 1, "they may come back at once"
+    assert diversions(db, 6) == 0
+    choose(db, reader, Frequency.DAILY, 7)
+    divert(db, reader)
+    assert diversions(db, 9) == 1
+
+
+def test_an_erasure_takes_what_was_diverted_along(db: Database, reader: int) -> None:
+    choose(db, reader, Frequency.DAILY, 0)
+    divert(db, reader)
+    with db.begin() as session:
+        subscribers.erase(session, reader, by="reader", now=NOW)
+        assert session.exec(select(Diversion)).all() == []
 
 
 def test_another_hour_moves_the_slot_and_no_window(db: Database, reader: int) -> None:

@@ -313,6 +313,7 @@ def _opt_out(session: Session, pepper: bytes, batch: ImportBatch, judged: Judged
         session.connection().execute(
             insert_or_ignore(session, _SUBSCRIPTION), {"subscriber_id": reader, "until": now, **row}
         )
-    _write_down(session, batch, [judged], history.LEFT, {line.address_key: reader}, now)
-    if judged.reader is not None:
+    if judged.reader is None:
+        _write_down(session, batch, [judged], history.LEFT, {line.address_key: reader}, now)
+    else:
         subscribers.unsubscribe(session, reader, line.topic or None, by=actor(batch), now=now)

@@ -78,7 +78,7 @@ def _take_back(
             select(Subscriber)
             .where(col(Subscriber.id).in_({each.subscriber_id for each in changes}))
             .order_by(col(Subscriber.id))
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
     }
     others = _done_by_others(session, batch, changes)
