@@ -101,7 +101,7 @@ def inbox_of(key: str) -> str:
 
 
 def _looks_ascii(name: str) -> bool:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).isascii()
+    return unicodedata.normalize("NFKC", name).isascii()
 
 
 def _reason(error: EmailNotValidError) -> str:

@@ -146,7 +146,7 @@ def look(session: Session, right: Right, now: datetime, *, to_change: bool = Fal
     """
     query = select(Subscriber).where(Subscriber.id == right.subscriber_id)
     if to_change:
-        query = query.with_for_update()
+        query = query.with_for_update(key_share=True)
     reader = session.exec(query.execution_options(populate_existing=True)).first()
     if reader is None or reader.address is None or reader.state == SubscriberState.ERASED:
         return None

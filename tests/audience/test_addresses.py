@@ -23,7 +23,7 @@ NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=12), min_size=1, max_size
         ("Lesér@Example.org", "Lesér@example.org", "lesér@example.org"),
         ("ÉCLAIR@example.org", "ÉCLAIR@example.org", "éclair@example.org"),
         ("E\u0301clair@example.org", "Éclair@example.org", "éclair@example.org"),
-        ("Straußü@example.org", "Straußü@example.org", "straußü@example.org"),
+        ("Strauß@example.org", "Strauß@example.org", "strauß@example.org"),
         ("ａｎｎü@example.org", "ａｎｎü@example.org", "ａｎｎü@example.org"),
         ("reader1@example.test", "reader1@example.test", "reader1@example.test"),
         ("user@test.example", "user@test.example", "user@test.example"),
@@ -57,7 +57,6 @@ def test_an_address_has_one_form_for_the_wire_and_one_for_comparing(
         f"{'a' * 65}@example.org",
         f"reader@{'a' * 64}.example",
         "reader@xn--zzzzz-.example",
-        "strauß@example.org",  # a mailbox of its own, that strauss@ could not be told from
         "\uff41\uff4e\uff4e@example.org",  # the same in full width
         "\u017fam@example.org",  # with a long s
         "ﬁnn@example.org",
