@@ -12,7 +12,7 @@ help:
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make fuzz    inputs made up for every parser, for a bounded time (ARGS='--seconds 60 --target formats')"
-	@echo "make bench   sending beside what people use for it, then polling and the ledger (ARGS='far-away --rounds 5')"
+	@echo "make bench   sending beside what people use for it, then polling, the ledger, digests, imports (ARGS='far-away --rounds 5')"
 	@echo "make chaos   kill the daemon hundreds of times while it mails (takes long)"
 
 $(VENV)/.made:
@@ -67,6 +67,8 @@ bench: $(VENV)/.tested
 	@PYTHONPATH=tests $(BIN)/python -m bench.sending $(ARGS)
 	@PYTHONPATH=tests $(BIN)/python bench/feeds.py --feeds 100 --seconds 10
 	@PYTHONPATH=tests $(BIN)/python bench/ledger.py --readers 5000
+	@PYTHONPATH=tests $(BIN)/python -m bench.digests --readers 5000
+	@PYTHONPATH=tests $(BIN)/python bench/imports.py --lines 10000
 
 clean:
 	rm -rf $(VENV) build dist
