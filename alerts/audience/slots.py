@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
+from alerts.audience import zones
 from alerts.models import Frequency
 
-UTC_ZONE = "UTC"
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _WEEK = 7
@@ -46,7 +46,7 @@ def known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # not there; no key; a folder, as `Europe` is
-        return UTC_ZONE
+        return zones.UTC
     return name
 
 

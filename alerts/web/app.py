@@ -33,9 +33,9 @@ from alerts.web.bodies import read_fields
 from alerts.web.deeds import stop_what_brought
 from alerts.web.forms import Fields, OneClick, read_choice
 from alerts.web.guard import Guard, headers
-from alerts.web.kept import Kept
 from alerts.web.languages import languages_of
 from alerts.web.linked import AddressPage, Linked, ReaderPage
+from alerts.web.made_once import MadeOnce
 from alerts.web.mailed import Mailed
 from alerts.web.pages import Pages
 from alerts.web.signup import ConfirmPage, Strangers, Terms
@@ -109,7 +109,7 @@ class _Routes:
         self._keys = keys
         self._pages = pages
         self._can_sign_up = can_sign_up
-        self._ready = Kept[None, str](seconds=_READY_KEPT_SECONDS, room=1, at_once=1, weigh=lambda _: 1)
+        self._ready = MadeOnce[None, str](seconds=_READY_KEPT_SECONDS, room=1, at_once=1, weigh=lambda _: 1)
         reader = ReaderPage(database, keys, pages)
         self._in_mails: Mapping[Purpose, Linked] = {Purpose.MANAGE: reader}
         self._in_notices: Mapping[Purpose, Linked] = {

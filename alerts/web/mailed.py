@@ -14,8 +14,8 @@ from alerts.db import Database
 from alerts.dispatch import archive
 from alerts.mail.compose import html_part
 from alerts.mail.views import Archive
-from alerts.web.kept import Kept
 from alerts.web.languages import languages_of
+from alerts.web.made_once import MadeOnce
 from alerts.web.pages import Pages
 
 _READING = ["GET", "HEAD"]
@@ -45,7 +45,7 @@ class Mailed:
         self._headers: Mapping[str, str] = _PUBLIC | (_INDEXED if kind is Archive.INDEXED else {})
         self._has_archive = kind is not Archive.OFF
         # By topic ("" for the list of topics), where it begins, and language.
-        self._archive = Kept[tuple[str, int | None, str], str](
+        self._archive = MadeOnce[tuple[str, int | None, str], str](
             seconds=_KEPT_SECONDS, room=_KEPT_ROOM, at_once=_MADE_AT_ONCE, weigh=len
         )
 

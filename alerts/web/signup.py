@@ -32,8 +32,8 @@ from alerts.models import Frequency, Subscriber
 from alerts.web import signup_form
 from alerts.web.bodies import read_fields
 from alerts.web.forms import Fields
-from alerts.web.kept import Kept
 from alerts.web.languages import languages_of
+from alerts.web.made_once import MadeOnce
 from alerts.web.pages import Pages
 from alerts.web.signup_form import Fault, Filled, Rules, check_address
 from alerts.web.signup_pages import SignUpPages, Welcome
@@ -74,7 +74,7 @@ class Strangers:
         self._pages = SignUpPages(pages)
         self._base_url = base_url
         self._terms = terms
-        self._kept = Kept[None, tuple[Offer, ...]](
+        self._kept = MadeOnce[None, tuple[Offer, ...]](
             seconds=_OFFERS_SECONDS, room=1, at_once=1, weigh=lambda _: 1
         )
         self._full = _Limited(database, keys, terms)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.exceptions import HTTPException
 
-from alerts.web.kept import Kept
+from alerts.web.made_once import MadeOnce
 
 
 class Maker:
@@ -25,8 +25,8 @@ class Maker:
         return made
 
 
-def kept(seconds: float = 60, room: int = 100, at_once: int = 2) -> Kept[str, str]:
-    return Kept(seconds=seconds, room=room, at_once=at_once, weigh=len)
+def kept(seconds: float = 60, room: int = 100, at_once: int = 2) -> MadeOnce[str, str]:
+    return MadeOnce(seconds=seconds, room=room, at_once=at_once, weigh=len)
 
 
 async def test_all_who_ask_at_once_wait_for_one() -> None:

@@ -15,7 +15,7 @@ _BUSY = 503
 _RETRY_AFTER = {"Retry-After": "5"}
 
 
-class Kept(Generic[K, V]):
+class MadeOnce(Generic[K, V]):
     """Values by their key; who asks for one that is being made waits for that one.
 
     `weigh` says how much of `room` a value takes; of those that were made, the oldest give way.
