@@ -20,7 +20,7 @@ from alerts.errors import ConfigError
 from alerts.mail import dkim
 from alerts.mail.dkim import Signer
 from alerts.mail.headers import wire_address
-from alerts.mail.views import Archive
+from alerts.mail.views import Archive, SiteView
 from alerts.models import InDoubt
 from alerts.settings import Problem
 from alerts.settings.secret import own_secret
@@ -160,8 +160,8 @@ class SendingConfig(Section):
     """Readers that are taken in hand at once."""
     parallel: int = Field(default=2, ge=1, le=64)
     """Batches in hand at once."""
-    signing_threads: int = Field(default=2, ge=1, le=64)
-    """Threads that sign mails ahead of the wire; as many as there are cores for it."""
+    signing_threads: int | None = Field(default=None, ge=1, le=64)
+    """Threads that sign mails ahead of the wire; one for each core that may be used when not set."""
     retry_first: Timeout = timedelta(seconds=10)
     """Try again after this long when a server says "not now"; doubled each time ..."""
     retry_most: Timeout = timedelta(minutes=10)
@@ -364,6 +364,25 @@ def disposable(config: Config) -> frozenset[str]:
 def sender_domain(config: Config) -> str:
     """Gives the domain in From, an international one as A-labels."""
     return wire_address(config.site.sender).rpartition("@")[2].lower()
+
+
+def site_view(config: Config) -> SiteView:
+    """Gives what mails and pages say of the site."""
+    site = config.site
+    return SiteView(
+        name=site.name,
+        base_url=site.base_url,
+        sender_name=site.sender_name,
+        sender=site.sender,
+        contact=site.contact,
+        postal_address=site.postal_address,
+        archive=config.web.archive,
+    )
+
+
+def template_folders(config: Config) -> tuple[Path, ...]:
+    """Gives where templates are looked for before the built-in ones."""
+    return (config.site.templates,) if config.site.templates else ()
 
 
 def signers(config: Config) -> tuple[Signer, ...]:

@@ -17,11 +17,12 @@ from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 import reference
-from alerts import daemon, settings
+from alerts import settings
 from alerts.config import Config, TransportConfig, doubts, keys, load, shown, signers
 from alerts.dispatch.gates import Limits
 from alerts.dispatch.rates import Rate
 from alerts.errors import ConfigError
+from alerts.roles import send
 from alerts.settings import Given
 
 ROOT = Path(__file__).parents[1]
@@ -183,10 +184,10 @@ def test_a_sqlite_site_makes_its_secret_once_and_for_its_user_only(tmp_path: Pat
 def test_rates_are_read_by_transport_and_by_domain(tmp_path: Path) -> None:
     text = "[transport.main]\nrate = 100\n[transport.spare]\n"
     text += '[destination."mail.example"]\nrate = 0.5\n[destination."other.example"]\nconnections = 5\n'
-    found = daemon.limits(load(write(tmp_path, text), {}))
+    found = send.limits(load(write(tmp_path, text), {}))
     assert found == Limits({"main": Rate(100)}, {"mail.example": Rate(0.5)})
     given_json = {"ALERTS_DESTINATION": '{"mail.example": {"rate": 20, "connections": 5}}'}
-    assert daemon.limits(load(None, given_json)) == Limits({}, {"mail.example": Rate(20)})
+    assert send.limits(load(None, given_json)) == Limits({}, {"mail.example": Rate(20)})
 
 
 def test_old_secrets_keep_the_pepper(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The ground other tests stand on: databases of each kind, and the builders."""
 
+import subprocess
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -134,3 +136,12 @@ def test_what_is_among_ids_is_looked_up_and_not_looked_for(sqlite_db: Database) 
 def test_the_newest_schema_is_the_last_of_the_migrations() -> None:
     folder = Path(migrations.__file__).parent
     assert ScriptDirectory(str(folder)).get_current_head() == migrations.NEWEST
+
+
+def test_a_process_loads_only_the_parts_that_it_runs() -> None:
+    """Each would take some MB for nothing: the pages' framework, another database's driver, the schema's upgrades."""
+    unwanted = ("fastapi", "psycopg", "alembic")
+    parts = "alerts.cli, alerts.daemon, alerts.roles.poll, alerts.roles.send"
+    code = f"import sys, {parts}; print(set({unwanted}) & sys.modules.keys())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"

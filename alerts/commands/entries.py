@@ -95,8 +95,7 @@ def preview(
     out: Annotated[Path, typer.Option(help="The folder for the files.")] = Path(),
 ) -> None:
     """Write an entry's mail as .eml and .html, sending nothing."""
-    from alerts.config import signers
-    from alerts.daemon import site_view
+    from alerts.config import signers, site_view, template_folders
     from alerts.dispatch.preview import preview as made
     from alerts.errors import Unavailable
     from alerts.mail.render import Renderer
@@ -104,7 +103,7 @@ def preview(
     site = front(context)
     config = site.config()
     view = site_view(config)
-    renderer = Renderer(view, [config.site.templates] if config.site.templates else [])
+    renderer = Renderer(view, template_folders(config))
     with site.transaction() as session:
         mail = made(session, entry, renderer, view, now(), signers(config))
     files = (out / f"entry-{entry}.eml", out / f"entry-{entry}.html")
