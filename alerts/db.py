@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -175,9 +175,11 @@ def insert_or_ignore(session: Session, table: sa.Table) -> Any:
     return sqlite_insert(table).on_conflict_do_nothing()
 
 
-def upsert(session: Session, table: sa.Table, changes: Mapping[str, Any]) -> Any:
-    """Gives an INSERT that makes these changes to the row whose key is taken, in the session's dialect."""
-    key = [*table.primary_key]
+def upsert(
+    session: Session, table: sa.Table, changes: Mapping[str, Any], *, key: Sequence[sa.Column[Any]] = ()
+) -> Any:
+    """Gives an INSERT that makes these changes to the row whose key, the primary one, is taken; in the session's dialect."""
+    key = key or [*table.primary_key]
     if _dialect(session) == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as postgres_insert  # noqa: PLC0415 - one dialect at a time
 

@@ -152,11 +152,9 @@ def ask_to_confirm(session: Session, keys: Keys, wanted: Wanted, lifetime: timed
         "asked_at": now,
         "expires_at": now + lifetime,
     }
-    connection = session.connection()
-    connection.execute(db.insert_or_ignore(session, _SIGN_UP), [values])
-    of_address = _SIGN_UP.c.address_key == address.key
-    connection.execute(sa.update(_SIGN_UP).where(of_address).values(values))
-    subject: int = connection.execute(sa.select(_SIGN_UP.c.id).where(of_address)).scalar_one()
+    # One statement: between two, an erasure could take the earlier row away.
+    asked = db.upsert(session, _SIGN_UP, values, key=[_SIGN_UP.c.address_key]).values(values)
+    subject: int = session.connection().execute(asked.returning(_SIGN_UP.c.id)).scalar_one()
     notices.ask(
         session,
         keys,
