@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from alerts import __version__, config, db, logs, loops
+from alerts import __version__, config, db, logs, loops, schema
 from alerts.audience.tokens import Keys
 from alerts.config import Config
 from alerts.db import Database
@@ -47,7 +47,7 @@ async def serve(settings: Config, stop: asyncio.Event, roles: Collection[Role] =
     try:
         _refuse_roles(settings, database, roles)
         with db.only_process(database):
-            db.prepare(database)
+            schema.prepare(database)
             keys = config.keys(settings)
             with database.begin() as session:
                 check_secret(session, keys)

@@ -27,8 +27,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import AutoString, Session
 
 from alerts.errors import Unavailable
-from alerts.migrations import NEWEST
-from alerts.models import ADDRESS_COLUMNS, Site, SiteFact, table_of
+from alerts.models import Site, SiteFact, table_of
 
 try:
     from pysqlite3 import dbapi2 as _sqlite  # a recent SQLite, where its wheels exist
@@ -49,7 +48,6 @@ _SITE = table_of(Site)
 _BEGAN = "began"  # the server's clock at the BEGIN, beside a PostgreSQL connection
 # A machine that sleeps, or is cut off, in the middle of a transaction holds locks that all others wait for.
 _IDLE_SECONDS = 10
-_MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
@@ -75,7 +73,7 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session:
             with session.begin():
                 if self.is_sqlite:
-                    _refuse_moved(session.connection())
+                    refuse_moved(session.connection())
                 yield session
             for function in session.info.pop("afterwards", ()):
                 with session.begin():
@@ -106,7 +104,7 @@ class Database:
         def transaction() -> T:
             with Session(self._readers) as session, session.begin():
                 if self.is_sqlite:
-                    _refuse_moved(session.connection())
+                    refuse_moved(session.connection())
                 return function(session, *args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self._reading, transaction)
@@ -271,47 +269,6 @@ def _json_each(element: _each_id, compiler: SQLCompiler, **options: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **options)})"
 
 
-def prepare(database: Database) -> None:
-    """Makes a SQLite site ready to use, its folder and schema included; checks the schema of PostgreSQL.
-
-    Many processes share a PostgreSQL site, so there a person says when it is upgraded.
-    """
-    if database.is_sqlite:
-        upgrade(database)
-        return
-    check_schema(database)
-    with database.begin() as session:
-        _refuse_half_moved(session)
-
-
-def upgrade(database: Database) -> None:
-    """Brings the schema to this version's; safe to run again, and beside another that does the same."""
-    with database.engine.connect() as connection, checking_references_last(connection), connection.begin():
-        if database.is_sqlite:
-            _refuse_moved(connection)
-        if _schema(connection) != NEWEST:
-            _migrate(connection)
-
-
-def check_schema(database: Database) -> None:
-    """Refuses a database whose schema is not this version's, and says which command mends it."""
-    with database.begin() as session:
-        require_schema(session)
-
-
-def require_schema(session: Session) -> None:
-    """Refuses, from inside a transaction, what `check_schema` refuses."""
-    found = _schema(session.connection())
-    if found == NEWEST:
-        return
-    if found is None:
-        raise Unavailable("The database is empty: run `alerts db upgrade` once.")
-    raise Unavailable(
-        f"The database has schema {found}, this version needs {NEWEST}: "
-        "run `alerts db upgrade`, or start the version that made it."
-    )
-
-
 def close_file(connection: Connection, place: str) -> None:
     """Closes a SQLite file, with the transaction that this is part of: the site is at `place` from now on."""
     values = {"name": SiteFact.MOVED_TO.value, "value": place}
@@ -337,20 +294,13 @@ def moved_to(connection: Connection) -> str | None:
     return place
 
 
-def _refuse_moved(connection: Connection) -> None:
+def refuse_moved(connection: Connection) -> None:
+    """Raises Unavailable for a SQLite file whose site lives elsewhere."""
     place = moved_to(connection)
     if place is not None:
         raise Unavailable(
             f"This site was moved: it is at {place} now, and {connection.engine.url.database} is closed. "
             f"Set database.url to the new place, or go back with `alerts db move --undo {place}`."
-        )
-
-
-def _refuse_half_moved(session: Session) -> None:
-    if session.get(Site, SiteFact.MOVING) is not None:
-        raise Unavailable(
-            "A move into this database is under way, or broke off, or was undone. The site is where it was: "
-            "set database.url to the SQLite file, and run `alerts db move` from there to finish."
         )
 
 
@@ -379,55 +329,6 @@ def only_process(database: Database) -> Iterator[None]:
 
 def _dialect(session: Session) -> str:
     return session.get_bind().dialect.name
-
-
-def _schema(connection: Connection) -> str | None:
-    """Gives the version of a database's schema; none while it is empty."""
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    return found
-
-
-@contextmanager
-def checking_references_last(connection: Connection) -> Iterator[None]:
-    """Lets SQLite make a table anew that others' rows point to (https://www.sqlite.org/lang_altertable.html, section 7)."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    # Inside a transaction it says nothing to SQLite.
-    cursor = connection.connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=OFF")
-    try:
-        yield
-    finally:
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-
-def _migrate(connection: Connection) -> None:
-    # Read where it is needed: it takes ten megabytes and a tenth of a second, and mostly there is nothing to do.
-    from alembic import command  # noqa: PLC0415 - see above
-    from alembic.config import Config as AlembicConfig  # noqa: PLC0415 - same
-
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    if connection.dialect.name == "sqlite":
-        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-        assert broken is None, f"a row of {broken[0]} points nowhere"
-    if connection.dialect.name == "postgresql":
-        _keep_out_of_statistics(connection)
-
-
-def _keep_out_of_statistics(connection: Connection) -> None:
-    """Has ANALYZE take no samples of addresses: those would outlive an erasure."""
-    quote = connection.dialect.identifier_preparer.quote
-    for table, column in ADDRESS_COLUMNS:
-        connection.exec_driver_sql(
-            f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(column)} SET STATISTICS 0"
-        )
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -27,7 +27,7 @@ from sqlmodel import Session
 import build
 from alerts.audience import spans
 from alerts.audience.tokens import derive
-from alerts.db import Database, upgrade
+from alerts.db import Database
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_entry
 from alerts.dispatch.compose import Composer, ReturnPath, Sealed, in_parts, stamp
@@ -36,6 +36,7 @@ from alerts.dispatch.opening import Plan, open_chunk
 from alerts.dispatch.receipts import Receipt, Settled
 from alerts.mail.render import Renderer, SiteView
 from alerts.models import Body, Frequency, Subscription, table_of
+from alerts.schema import upgrade
 
 T = TypeVar("T")
 

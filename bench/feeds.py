@@ -26,12 +26,13 @@ import sqlalchemy as sa
 import structlog
 
 import build
-from alerts.db import Database, upgrade
+from alerts.db import Database
 from alerts.feeds.fetch import Fetcher, Limits
 from alerts.feeds.outcomes import PollResult, Verdict
 from alerts.feeds.poll import Poller
 from alerts.feeds.read.readers import Readers
 from alerts.models import Feed, table_of
+from alerts.schema import upgrade
 from fakes import postgres
 
 HOSTS = 50 if sys.platform == "linux" else 1  # elsewhere loopback is one address

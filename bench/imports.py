@@ -23,8 +23,9 @@ from sqlmodel import col
 
 from alerts.audience.lists import rows, run, shapes, staging, undoing
 from alerts.audience.lists.shapes import Given
-from alerts.db import Database, upgrade
+from alerts.db import Database
 from alerts.models import Topic
+from alerts.schema import upgrade
 from build import a_topic
 from fakes import postgres
 

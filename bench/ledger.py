@@ -24,12 +24,13 @@ from sqlmodel import Session
 
 import build
 from alerts.audience.tokens import Keys, derive
-from alerts.db import Database, clock, upgrade
+from alerts.db import Database, clock
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_entry
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
 from alerts.dispatch.receipts import Receipt, Settled
+from alerts.schema import upgrade
 from fakes import postgres
 
 P = ParamSpec("P")

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlmodel import col, select
 
-from alerts.db import Database, upgrade
+from alerts.db import Database
 from alerts.models import Frequency, Subscriber, Subscription, Topic
+from alerts.schema import upgrade
 from bench.processes import Failed, end, start
 
 SECRET = "a secret of the bench, long enough to be taken"

@@ -12,7 +12,8 @@ import hypothesis
 import pytest
 import structlog
 
-from alerts.db import Database, upgrade
+from alerts.db import Database
+from alerts.schema import upgrade
 from fakes import postfix, postgres
 from fakes.smtp import ConformingServer, Manners, ScriptedServer, StartSmtp
 from fakes.tls import Certificates

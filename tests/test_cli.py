@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from sqlmodel import col, select
 
 from alerts.cli import main
-from alerts.db import Database, prepare
+from alerts.db import Database
 from alerts.dispatch.announce import announce_entry
 from alerts.models import Breaker, Feed, FeedState, Waiting
+from alerts.schema import prepare
 from build import NOW, a_feed, an_entry
 from fakes import dns
 from fakes.postgres import Server

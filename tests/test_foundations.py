@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from sqlmodel import Session, select
 
-from alerts import migrations
-from alerts.db import Database, among, check_schema, clock, each_id
+from alerts import migrations, schema
+from alerts.db import Database, among, clock, each_id
 from alerts.models import Delivery, EntryRevision, Site, Subscriber, Subscription, table_of
 from build import a_feed, a_reader, a_topic, an_entry, readers
 from fakes import postgres
@@ -24,7 +24,7 @@ def _count(session: Session, table: type) -> int:
 
 
 def test_a_database_has_this_versions_schema_and_nothing_in_it(db: Database) -> None:
-    check_schema(db)
+    schema.check(db)
     with db.begin() as session:
         assert _count(session, Delivery) == 0
 

@@ -11,8 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlmodel import SQLModel, col, select
 
-from alerts import db as door
-from alerts import migrations
+from alerts import migrations, schema
 from alerts.db import Database
 from alerts.models import DigestMark, DigestSlot, DigestSpan
 
@@ -24,7 +23,7 @@ def migrate(database: Database, to: str) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with (
         database.engine.connect() as connection,
-        door.checking_references_last(connection),
+        schema.checking_references_last(connection),
         connection.begin(),
     ):
         config.attributes["connection"] = connection
@@ -75,7 +74,7 @@ def test_no_row_and_no_reference_is_lost_on_the_way(older: Database) -> None:
     before = rows(older)
     names = before.keys() - {"notice"}  # it has another key
     tables = {name: held_together(older, name) for name in names}
-    door.upgrade(older)
+    schema.upgrade(older)
     assert {name: held_together(older, name) for name in names} == tables
     after = rows(older)
     assert [row[:-1] for row in after.pop("notice")] == before.pop("notice")
@@ -115,7 +114,7 @@ def test_a_name_beyond_ascii_has_the_key_of_its_own_mailbox(older: Database) -> 
         for number, (address, key) in enumerate(zip(spelled, folded, strict=True), start=5):
             row = a_row(reader, number) | {"address": address, "address_key": key}
             connection.execute(sa.insert(reader), row)
-    door.upgrade(older)
+    schema.upgrade(older)
     with older.engine.begin() as connection:
         keys = connection.execute(
             sa.select(reader.c.address_key).where(reader.c.id > 2).order_by(reader.c.id)
@@ -142,7 +141,7 @@ def test_a_pause_under_way_is_cut_out_and_hourly_digests_go_by_their_readers_clo
         for reader_id in (1, 2):
             row = of_one | {"subscriber_id": reader_id}
             connection.execute(sa.insert(span).values(**row, topic_id=1, since=_AT))
-    door.upgrade(older)
+    schema.upgrade(older)
     with older.begin() as session:
         spans = session.exec(
             select(DigestSpan).order_by(col(DigestSpan.subscriber_id), col(DigestSpan.since))

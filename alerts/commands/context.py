@@ -49,10 +49,10 @@ class Front:
     @contextmanager
     def database(self) -> Iterator[Database]:
         """Gives the configured database, ready to use; what is wrong with it is said in one line."""
-        from alerts import db
+        from alerts import schema
 
         with self.raw_database() as database:
-            db.prepare(database)
+            schema.prepare(database)
             yield database
 
     @contextmanager

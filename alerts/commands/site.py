@@ -99,11 +99,11 @@ def status(
 @database.command()
 def upgrade(context: typer.Context) -> None:
     """Bring the schema to this version's; needed on PostgreSQL, SQLite does it by itself."""
-    from alerts import db
+    from alerts import schema
 
     site: Front = front(context)
     with site.raw_database() as opened:
-        db.upgrade(opened)
+        schema.upgrade(opened)
     say("The schema is this version's.")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlmodel import Session
 
-from alerts import db
+from alerts import schema
 from alerts.audience import subscribers
 from alerts.audience.addresses import normalise
 from alerts.config import (
@@ -60,7 +60,7 @@ def furnish(config: Config) -> None:
     """Makes the database, applies the configuration, and signs the readers up."""
     database = Database(config.database.url.get_secret_value())
     try:
-        db.prepare(database)
+        schema.prepare(database)
         now = datetime.now(UTC)
         with database.begin() as session:
             declare(session, config, now)

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `alerts.db.upgrade` hands over."""
+"""Alembic's entry: runs on the connection that `alerts.schema.upgrade` hands over."""
 
 from alembic import context
 from sqlmodel import SQLModel

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import OperationalError
 
-from alerts import db
+from alerts import db, schema
 from alerts.audience.tokens import Keys
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
@@ -136,7 +136,7 @@ def _held(file: Database) -> Iterator[None]:
 
 def _drain(file: Database, journals: Journals, keys: Keys) -> None:
     """Brings all that this host knows of the site's mails into the file, and ends the leases of the dead."""
-    db.prepare(file)
+    schema.prepare(file)
     with file.begin() as session:
         check_secret(session, keys)
     for left in journals.left():
@@ -198,7 +198,7 @@ def _claim(target: Database, there: Connection, number: str) -> None:
     """Gives the target this version's schema, and closes it until the move has ended; Conflict if it is not ours to fill."""
     with there.begin():
         _require_free(there, number)
-    db.upgrade(target)
+    schema.upgrade(target)
     with there.begin():
         if _fact(there, SiteFact.MOVING) is None:
             _set_fact(there, SiteFact.MOVING, number)

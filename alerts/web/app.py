@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match
 
-from alerts import db
+from alerts import db, schema
 from alerts.audience import tokens
 from alerts.audience.tokens import Claim, Keys, Purpose
 from alerts.db import Database
@@ -131,7 +131,7 @@ class _Routes:
     async def _why_not_ready(self) -> str:
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                await self._database.run(db.require_schema)
+                await self._database.run(schema.require)
         except Unavailable as error:
             return str(error)
         except (TimeoutError, sqlalchemy.exc.SQLAlchemyError):

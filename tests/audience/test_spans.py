@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlmodel import Session, col, select
 
 from alerts.audience import spans, subscribers
-from alerts.db import Database, upgrade
+from alerts.db import Database
 from alerts.models import (
     DigestMark,
     DigestSlot,
@@ -21,6 +21,7 @@ from alerts.models import (
     Subscriber,
     Subscription,
 )
+from alerts.schema import upgrade
 from build import NOW, a_reader, a_topic
 
 HOUR = timedelta(hours=1)

@@ -21,9 +21,10 @@ from alerts.audience.addresses import Address, normalise
 from alerts.audience.consents import Words
 from alerts.audience.signups import Wanted
 from alerts.audience.tokens import Keys, address_hash
-from alerts.db import Database, upgrade
+from alerts.db import Database
 from alerts.dispatch import receipts
 from alerts.models import Alert, AlertState, InDoubt, Notice
+from alerts.schema import upgrade
 from chaos.audit import Accepted, Asked, Kill, Line, Report, audit
 from chaos.blog import Blog
 from chaos.processes import Sink, Site

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psycopg
 
-from alerts.db import Database, upgrade
+from alerts.db import Database
+from alerts.schema import upgrade
 from fakes.process import dying_with_parent
 
 TEMPLATE = "alerts_template"

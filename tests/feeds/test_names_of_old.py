@@ -10,11 +10,12 @@ from alembic.config import Config
 from sqlmodel import Session
 
 from alerts import migrations
-from alerts.db import Database, checking_references_last, upgrade
+from alerts.db import Database
 from alerts.feeds.formats import ParsedFeed
 from alerts.feeds.outcomes import Kind
 from alerts.feeds.store.entries import apply, compare
 from alerts.models import Feed
+from alerts.schema import checking_references_last, upgrade
 from build import NOW, a_feed
 from fakes.blog import entry, newest_first, window, words
 

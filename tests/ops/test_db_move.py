@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from alerts import db as door
+from alerts import schema
 from alerts.audience import tokens
 from alerts.db import Database
 from alerts.dispatch import outbox
@@ -116,7 +117,7 @@ def test_every_row_of_every_table_arrives_as_it_was(file: Database, empty: Datab
     fill(file)
     before = {table.name: rows_of(file, table) for table in tables.all_tables()}
     moved = moves(file, empty, tmp_path)
-    door.prepare(empty)
+    schema.prepare(empty)
     for table in tables.all_tables():
         if table.name not in {"site", "batch", "delivery"}:  # what is drained has tests of its own
             assert rows_of(empty, table) == before[table.name]
@@ -174,7 +175,7 @@ def test_the_old_file_refuses_to_start_and_ends_who_is_at_work_on_it(
     with at_work.begin() as session:
         a_reader(session)
     place = moves(file, target, tmp_path).place
-    starts: dict[Database, Callable[[Database], object]] = {file: door.prepare, at_work: begin}
+    starts: dict[Database, Callable[[Database], object]] = {file: schema.prepare, at_work: begin}
     for database, start in starts.items():
         with pytest.raises(Unavailable, match="This site was moved") as caught:
             start(database)
@@ -305,7 +306,7 @@ def test_a_database_with_anything_in_it_is_refused(
         connection.exec_driver_sql("CREATE TABLE ledger_of_somebody (id int)")
     with pytest.raises(Conflict, match="holds ledger_of_somebody"):
         moves(file, empty, tmp_path)
-    door.prepare(file)
+    schema.prepare(file)
 
 
 def test_a_half_move_of_another_site_is_refused(file: Database, target: Database, tmp_path: Path) -> None:
@@ -358,7 +359,7 @@ def test_what_postgresql_cannot_hold_is_named_without_its_words(
         a_feed(session, flood_limit=2**40)
     with pytest.raises(Refused, match="row 1 of table feed, column flood_limit"):
         moves(file, target, tmp_path)
-    door.prepare(file)
+    schema.prepare(file)
 
 
 def test_a_row_that_arrived_otherwise_is_found_and_the_file_stays_the_site(
@@ -367,7 +368,7 @@ def test_a_row_that_arrived_otherwise_is_found_and_the_file_stays_the_site(
     with file.begin() as session:
         a_reader(session, "first@example.org")
         a_reader(session, SECRET_WORD)
-    door.upgrade(target)
+    schema.upgrade(target)
     with target.engine.begin() as connection:
         connection.exec_driver_sql(
             "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS"
@@ -379,9 +380,9 @@ def test_a_row_that_arrived_otherwise_is_found_and_the_file_stays_the_site(
     with pytest.raises(Differs, match="Table subscriber is not the same on both sides, at id 2") as caught:
         moves(file, target, tmp_path)
     assert SECRET_WORD not in str(caught.value)
-    door.prepare(file)
+    schema.prepare(file)
     with pytest.raises(Unavailable, match="A move into this database"):
-        door.prepare(target)
+        schema.prepare(target)
     with target.engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER spoil ON subscriber")
     assert moves(file, target, tmp_path).tables
@@ -389,7 +390,7 @@ def test_a_row_that_arrived_otherwise_is_found_and_the_file_stays_the_site(
 
 @pytest.mark.parametrize("missing", ["there", "here"])
 def test_a_row_on_one_side_only_is_found(file: Database, target: Database, missing: str) -> None:
-    door.upgrade(target)
+    schema.upgrade(target)
     for database in (file, target):
         with database.begin() as session:
             a_reader(session)
@@ -441,7 +442,7 @@ def test_a_move_that_is_killed_is_run_again(
 
 def opens(database: Database) -> bool:
     with suppress(Unavailable):
-        door.prepare(database)
+        schema.prepare(database)
         return True
     return False
 
@@ -542,7 +543,7 @@ def test_a_move_is_not_undone_while_somebody_is_connected(
 
 
 def test_there_is_nothing_to_undo_without_a_move(file: Database, target: Database) -> None:
-    door.prepare(file)
+    schema.prepare(file)
     with pytest.raises(Conflict, match="was not moved"):
         undo(file, target)
     with pytest.raises(Conflict, match="was not moved"):

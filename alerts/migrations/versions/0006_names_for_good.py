@@ -1,7 +1,7 @@
 """Names for good: no number is given twice, and the key of an address is that of one mailbox.
 
 Links, causes and audiences name rows by their numbers. On SQLite such a table has to be made anew, beside rows that
-point to it: `alerts.db.upgrade` has their references checked at the end instead of meanwhile.
+point to it: `alerts.schema.upgrade` has their references checked at the end instead of meanwhile.
 
 A notice names the inbox that it counts for, beside the address that it went to.
 
