@@ -124,10 +124,17 @@ async def connect(server: Server, context: ssl.SSLContext | None) -> aiosmtplib.
         await client.connect()
         if client.is_ehlo_or_helo_needed:
             await client.ehlo()
+        _must_stand(client)
     except BaseException:
         drop(client)
         raise
     return client
+
+
+def _must_stand(client: aiosmtplib.SMTP) -> None:
+    """Raises when the connection was lost right behind the last reply: who takes it over would never hear of it."""
+    if not client.is_connected or cast("asyncio.BaseTransport", client.transport).is_closing():
+        raise aiosmtplib.SMTPServerDisconnected("The server closed the connection.")
 
 
 async def quit_politely(client: aiosmtplib.SMTP) -> None:
