@@ -11,6 +11,7 @@ offered, or does not work, each command waits for its reply (RFC 5321). There is
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
 from math import inf
 from typing import Literal, Protocol
 
@@ -30,6 +31,14 @@ _NO_UTF8 = Replied("RCPT", 553, "5.6.7 the relay offers no SMTPUTF8")
 
 # What the next reply is about; "" while nothing is under way.
 _Awaited = Stage | Literal["", "RSET", "empty"]
+
+
+class End(Enum):
+    """How a connection ended."""
+
+    SOUND = "it had answered for a mail, nothing was under way, or it was our doing"
+    IN_VAIN = "the server ended it with a mail under way, and had not answered for any"
+    SILENT = "the same, and we waited for an answer as long as we do"
 
 
 class Desk(Protocol):
@@ -60,11 +69,8 @@ class Desk(Protocol):
     def rests(self, dialogue: "Dialogue") -> None:
         """Hears that nothing is under way any more; `start` begins again."""
 
-    def ended(self, dialogue: "Dialogue", *, was_in_vain: bool) -> None:
-        """Hears, once, that the connection is gone and all its mails are told.
-
-        It was in vain when the server ended it with a mail under way, and had not answered for any.
-        """
+    def ended(self, dialogue: "Dialogue", how: "End") -> None:
+        """Hears, once, that the connection is gone and all its mails are told."""
 
 
 class Dialogue(asyncio.BufferedProtocol):
@@ -123,7 +129,7 @@ class Dialogue(asyncio.BufferedProtocol):
         """Begins with the desk's next mail; call it when nothing is under way."""
         self._ask_next()
 
-    def end(self, reason: str, *, is_our_doing: bool = False) -> None:
+    def end(self, reason: str, how: End = End.IN_VAIN) -> None:
         """Drops the connection, and tells every mail on it what is certain of it."""
         if self._is_over:
             return
@@ -141,7 +147,7 @@ class Dialogue(asyncio.BufferedProtocol):
             self._desk.tell(sent, InDoubt(reason))
         if asked is not None:
             self._let_go(asked, reason)
-        self._desk.ended(self, was_in_vain=was_busy and not is_our_doing and not self._carried)
+        self._desk.ended(self, how if was_busy and not self._carried else End.SOUND)
 
     def _let_go(self, mail: Mail, reason: str) -> None:
         """Tells a mail whose content did not go out of its refusal, or gives it back where there was none."""
@@ -444,7 +450,7 @@ class Dialogue(asyncio.BufferedProtocol):
         try:
             write()
         except Exception as error:  # noqa: BLE001 - a lost lease, a full disk, a defect: all end this mail here
-            self.end(type(error).__name__, is_our_doing=True)
+            self.end(type(error).__name__, End.SOUND)
 
     def _mail_asked(self) -> Mail:
         assert self._asked is not None, "a mail is asked for"
@@ -470,19 +476,21 @@ class Dialogue(asyncio.BufferedProtocol):
         if not self._awaited:
             return
         if self._loop.time() >= self._deadline:
-            self._learn_from_silence()
-            self.end("the server did not answer in time")
+            how = End.SOUND if self._learns_from_silence() else End.SILENT
+            self.end("the server did not answer in time", how)
         else:
             self._set_timer()
 
-    def _learn_from_silence(self) -> None:
+    def _learns_from_silence(self) -> bool:
         """Takes it that a server which answered the first of what came in one write dropped the rest."""
         if not self._is_pipelined or self._asked is None or self._sent is not None:
-            return
+            return False
         if self._awaited in {"RCPT", "DATA"}:
             self._desk.take_no_groups()
-        elif self._rode:
+            return True
+        if self._rode:
             self._desk.take_no_riders()
+        return self._rode
 
 
 def _answers(code: int, awaited: _Awaited) -> bool:

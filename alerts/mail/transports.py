@@ -11,7 +11,7 @@ from typing import cast
 import aiosmtplib
 import structlog
 
-from alerts.mail.dialogue import CLOSING, Dialogue
+from alerts.mail.dialogue import CLOSING, Dialogue, End
 from alerts.mail.line import Line
 from alerts.mail.smtp import Mail, Outcome, Replied, Server, Unsent, connect, drop, quit_politely, tls_context
 from alerts.mail.widths import Widths
@@ -69,6 +69,15 @@ class Transport:
     def down_for(self) -> float:
         """Seconds until a relay that is out of reach is asked again; nobody is opened for it meanwhile."""
         return max(0.0, self._down_until - monotonic())
+
+    @property
+    def is_up(self) -> bool:
+        """Whether mails may be given to it: a relay that answered for none lately gets more once it answers for these.
+
+        Else all who have mails would wait for it, and nobody would bring theirs to another.
+        """
+        is_on_trial = self._is_doubted and (self._waiting or any(each.is_busy for each in self._standing))
+        return not self.down_for() and not is_on_trial
 
     def paces(self) -> Mapping[str, float]:
         """Gives the mails a second that get through to the domains whose mails had to wait for one another."""
@@ -148,10 +157,16 @@ class Transport:
         loop = asyncio.get_running_loop()
         self._idle[dialogue] = loop.call_later(_IDLE_SECONDS, self._leave, dialogue)
 
-    def ended(self, dialogue: Dialogue, *, was_in_vain: bool) -> None:
+    def ended(self, dialogue: Dialogue, how: End) -> None:
         """Forgets a connection that is gone; what waits may need another."""
         self._forget(dialogue)
-        self._in_vain = self._in_vain + 1 if was_in_vain else 0
+        match how:
+            case End.SOUND:
+                self._in_vain = 0
+            case End.IN_VAIN:
+                self._in_vain += 1
+            case End.SILENT:  # the next would be waited for as long again, with all that waits behind it
+                self._in_vain = _IN_VAIN
         if self._is_doubted and not self._is_closed:
             self._relent(Unsent("transport is down: it answers no mail"))
         self._put_to_work()
@@ -328,7 +343,7 @@ class Transports:
                 self._credit[taker] -= count
 
     def _up(self, but_not: Collection[str]) -> list[Transport]:
-        return [each for each in self._weights if each.name not in but_not and not each.down_for()]
+        return [each for each in self._weights if each.name not in but_not and each.is_up]
 
     async def close(self) -> None:
         """Ends all connections of all."""
