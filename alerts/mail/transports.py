@@ -13,7 +13,18 @@ import structlog
 
 from alerts.mail.dialogue import CLOSING, Dialogue, End
 from alerts.mail.line import Line
-from alerts.mail.smtp import Mail, Outcome, Replied, Server, Unsent, connect, drop, quit_politely, tls_context
+from alerts.mail.smtp import (
+    Mail,
+    Outcome,
+    Replied,
+    Server,
+    Unsent,
+    connect,
+    drop,
+    quit_politely,
+    tls_context,
+    trouble,
+)
 from alerts.mail.widths import Widths
 
 log = structlog.get_logger()
@@ -207,7 +218,7 @@ class Transport:
             client = await connect(self.server, self._context)
         except Exception as error:  # noqa: BLE001 - also a host name that cannot be one: no mail may stay untold
             self._opened()
-            self._relent(Unsent(f"transport is down: {type(error).__name__}"))
+            self._relent(Unsent(f"transport is down: {trouble(error)}"))
             return
         self._opened()
         self._set_up(client)
