@@ -489,6 +489,7 @@ CLOSING = Reply.of(421, "4.3.2 closing")
 ANSWERS: list[Action] = [
     Reply.of(450, "4.2.0 later"),
     Reply.of(550, "5.1.1 no", "5.1.1 really"),
+    Reply.of(354, "go on"),  # nobody is to take it for a yes where it answers nothing
     CLOSING,
     Drop(),
 ]
