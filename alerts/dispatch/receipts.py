@@ -1,10 +1,11 @@
 """What became of the mails of a lease, written into the ledger: in groups, and after a crash."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -216,32 +217,50 @@ _SET_CLOCK = (
 
 def _believed(session: Session, receipts: Sequence[Receipt], now: datetime) -> list[tuple[int, str]]:
     """Counts the results by destination; gives the dead (id, evidence) where the dead are believed."""
-    told = [each for each in receipts if each.domain and each.settled in _TOLD]
-    domains = {each.domain for each in told}
-    if not domains:
+    told: dict[str, list[Receipt]] = defaultdict(list)
+    for each in receipts:
+        if each.domain and each.settled in _TOLD:
+            told[each.domain].append(each)
+    if not told:
         return []
     _watch(session, told, now)
-    watched = session.connection().execute(_WATCHED, {"domains": domains}).all()
     believed: list[tuple[int, str]] = []
-    for row in watched:
-        own = [each for each in told if each.domain == row.domain]
-        dead = [each for each in own if each.settled is Settled.DEAD]
-        recent = destinations.push(row.recent, [each.settled is Settled.DEAD for each in own])
+    pushed: list[dict[str, object]] = []
+    for row in _stirred(session, told):
+        own = told[row.domain]
+        recent = _pushed(row.recent, own)
         is_distrusted = destinations.is_distrusted(recent)
         if is_distrusted and not row.is_distrusted:
             log.error("destination_distrusted", domain=row.domain, dead=recent.count(destinations.DEAD))
-        values = {"of_domain": row.domain, "results": recent, "is_ill": is_distrusted, "now": now}
-        session.connection().execute(_PUSH, values)
+        pushed.append({"of_domain": row.domain, "results": recent, "is_ill": is_distrusted, "now": now})
         if not is_distrusted:
+            dead = [each for each in own if each.settled is Settled.DEAD]
             believed += [(each.subscriber_id, f"{each.code} {each.reply}".strip()) for each in dead]
+    if pushed:
+        session.connection().execute(_PUSH, pushed)
     return believed
 
 
-def _watch(session: Session, told: Sequence[Receipt], now: datetime) -> None:
+def _stirred(session: Session, told: Mapping[str, Sequence[Receipt]]) -> Sequence[sa.Row[Any]]:
+    """Locks the watched destinations of which these results say something new; gives them.
+
+    Nearly all are well, and stay so: workers must not wait for one another over those.
+    """
+    watched = session.connection().execute(_WATCHED, {"domains": [*told]}).all()
+    stirred = [row.domain for row in watched if _pushed(row.recent, told[row.domain]) != row.recent]
+    return session.connection().execute(_LOCKED, {"domains": stirred}).all() if stirred else []
+
+
+def _pushed(recent: str, receipts: Sequence[Receipt]) -> str:
+    return destinations.push(recent, [each.settled is Settled.DEAD for each in receipts])
+
+
+def _watch(session: Session, told: Mapping[str, Sequence[Receipt]], now: datetime) -> None:
     """Makes the rows of destinations that report their first dead address: until then none is needed."""
     new = [
         {"domain": domain, "recent": "", "is_distrusted": False, "changed_at": now}
-        for domain in sorted({each.domain for each in told if each.settled is Settled.DEAD})
+        for domain, own in sorted(told.items())
+        if any(each.settled is Settled.DEAD for each in own)
     ]
     if new:
         session.connection().execute(db.insert_or_ignore(session, DESTINATION), new)
@@ -249,12 +268,8 @@ def _watch(session: Session, told: Sequence[Receipt], now: datetime) -> None:
 
 # What says whether an address lives.
 _TOLD = (Settled.ACCEPTED, Settled.REFUSED, Settled.DEAD)
-_WATCHED = (
-    sa.select(DESTINATION)
-    .where(db.among(DESTINATION.c.domain, "domains"))
-    .order_by(DESTINATION.c.domain)  # one order of locks for all workers
-    .with_for_update()
-)
+_WATCHED = sa.select(DESTINATION).where(db.among(DESTINATION.c.domain, "domains"))
+_LOCKED = _WATCHED.order_by(DESTINATION.c.domain).with_for_update()  # one order of locks for all workers
 _PUSH = (
     sa.update(DESTINATION)
     .where(DESTINATION.c.domain == sa.bindparam("of_domain"))

@@ -5,12 +5,13 @@
 Where the server offers PIPELINING (RFC 2920), a mail's content and the next one's envelope leave in one
 write: one round trip a mail. DATA stays the last command of its group, so that never more than one mail a
 connection is in doubt. Some servers offer it and yet take nothing behind a content, for fear of smuggled
-mail: there the envelope waits for the content's reply. Where it is not offered, each command waits for its
-reply (RFC 5321). There is no task, future or timer per mail: replies call the next step.
+mail: there the envelope waits for the content's reply. Others drop what follows any command. Where it is not
+offered, or does not work, each command waits for its reply (RFC 5321). There is no task, future or timer per mail: replies call the next step.
 """
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
 from math import inf
 from typing import Literal, Protocol
 
@@ -22,7 +23,7 @@ _REPLY_LIMIT = 32_768  # bytes of one reply, all lines of it
 _PIECE = 64 * 1024  # how much content is written between two looks at the fence
 _OK = 250
 _GO_AHEAD = 354
-_CLOSING = 421
+CLOSING = 421
 _BAD_SEQUENCE = 503
 
 # What a server that does not offer it would say (RFC 6531, 3.5); without it the name cannot be written.
@@ -30,6 +31,14 @@ _NO_UTF8 = Replied("RCPT", 553, "5.6.7 the relay offers no SMTPUTF8")
 
 # What the next reply is about; "" while nothing is under way.
 _Awaited = Stage | Literal["", "RSET", "empty"]
+
+
+class End(Enum):
+    """How a connection ended."""
+
+    SOUND = "it had answered for a mail, nothing was under way, or it was our doing"
+    IN_VAIN = "the server ended it with a mail under way, and had not answered for any"
+    SILENT = "the same, and we waited for an answer as long as we do"
 
 
 class Desk(Protocol):
@@ -40,7 +49,10 @@ class Desk(Protocol):
         """Whether the server lets an envelope ride behind a content, as far as is known."""
 
     def take_no_riders(self) -> None:
-        """Hears that the server refused an envelope that rode, or that a connection was lost over one."""
+        """Hears that the server refused or dropped an envelope that rode, or a connection was lost over one."""
+
+    def take_no_groups(self) -> None:
+        """Hears that the server dropped commands that came in one write with another."""
 
     def next_mail(self) -> Mail | None:
         """Gives the mail to send next over this connection, if there is one."""
@@ -57,7 +69,7 @@ class Desk(Protocol):
     def rests(self, dialogue: "Dialogue") -> None:
         """Hears that nothing is under way any more; `start` begins again."""
 
-    def ended(self, dialogue: "Dialogue") -> None:
+    def ended(self, dialogue: "Dialogue", how: "End") -> None:
         """Hears, once, that the connection is gone and all its mails are told."""
 
 
@@ -117,10 +129,11 @@ class Dialogue(asyncio.BufferedProtocol):
         """Begins with the desk's next mail; call it when nothing is under way."""
         self._ask_next()
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, how: End = End.IN_VAIN) -> None:
         """Drops the connection, and tells every mail on it what is certain of it."""
         if self._is_over:
             return
+        was_busy = self.is_busy
         if self._rode and self._asked is not None and self._sent is not None:
             self._desk.take_no_riders()  # or the mail in doubt could be lost over the next one again
         self._is_over = True
@@ -133,8 +146,16 @@ class Dialogue(asyncio.BufferedProtocol):
         if sent is not None:
             self._desk.tell(sent, InDoubt(reason))
         if asked is not None:
-            self._desk.give_back(asked, reason, is_sent_away=self._carried > 0)
-        self._desk.ended(self)
+            self._let_go(asked, reason)
+        self._desk.ended(self, how if was_busy and not self._carried else End.SOUND)
+
+    def _let_go(self, mail: Mail, reason: str) -> None:
+        """Tells a mail whose content did not go out of its refusal, or gives it back where there was none."""
+        if self._refusal is None or self._is_out_of_sequence(self._refusal):
+            self._desk.give_back(mail, reason, is_sent_away=self._carried > 0)
+        else:
+            self._carried += 1
+            self._desk.tell(mail, self._refusal)
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
         """Gives the connection, on which nothing is under way, to another protocol."""
@@ -201,7 +222,9 @@ class Dialogue(asyncio.BufferedProtocol):
         awaited = self._awaited
         if not code or not awaited:
             # Nothing was asked (a server that is about to close says so), or this is no SMTP.
-            self.end("sent away" if code == _CLOSING else "the reply could not be read")
+            self.end("sent away" if code == CLOSING else "the reply could not be read")
+        elif not _answers(code, awaited):
+            self.end("the reply answers no question")
         elif awaited == "content" and self._unwritten:
             self._take_early(code, line)
         elif awaited == "content":
@@ -220,7 +243,7 @@ class Dialogue(asyncio.BufferedProtocol):
 
     def _take_reset(self, code: int) -> None:
         self._lines.clear()
-        if code == _CLOSING:
+        if code == CLOSING:
             self.end("sent away")
             return
         self._await("MAIL", self._reply_timeout)
@@ -230,7 +253,7 @@ class Dialogue(asyncio.BufferedProtocol):
     def _take_mail(self, code: int, line: bytes) -> None:
         reach("smtp.mail")
         if not 200 <= code < 300:  # noqa: PLR2004 - RFC 5321, 4.2.1
-            if code == _CLOSING and self._carried:
+            if code == CLOSING and self._carried:
                 # RFC 5321, 3.8: the word is about the connection, which has carried its share.
                 self.end("sent away")
                 return
@@ -289,7 +312,7 @@ class Dialogue(asyncio.BufferedProtocol):
         self._desk.tell(mail, self._replied("content", code, line))
         if self._is_over:
             return
-        if code == _CLOSING:
+        if code == CLOSING:
             self.end("sent away")
         elif self._asked is None:
             self._ask_next()
@@ -300,7 +323,8 @@ class Dialogue(asyncio.BufferedProtocol):
         """Keeps the first no; says whether that ended the mail, because no other reply is to come."""
         replied = self._replied(stage, code, line)
         self._refusal = self._refusal or replied
-        if code == _CLOSING:
+        if code == CLOSING:
+            self._carried += stage != "MAIL"  # there it is as good as no connection
             mail, self._asked = self._asked, None
             assert mail is not None, "it was asked for"
             self._desk.tell(mail, self._refusal)
@@ -319,13 +343,17 @@ class Dialogue(asyncio.BufferedProtocol):
         assert mail is not None, "it was asked for"
         assert refusal is not None, "it was noted"
         self._carried += 1
-        if self._rode and refusal.stage == "MAIL" and refusal.code == _BAD_SEQUENCE:
+        if self._is_out_of_sequence(refusal):
             self._desk.take_no_riders()
             self._desk.give_back(mail, "out of sequence", is_sent_away=True)
         else:
             self._desk.tell(mail, refusal)
         if not self._is_over:
             self._ask_next()
+
+    def _is_out_of_sequence(self, refusal: Replied) -> bool:
+        """Whether a refusal is no word on the mail, but on its envelope's having come with a content."""
+        return self._rode and refusal.stage == "MAIL" and refusal.code == _BAD_SEQUENCE
 
     def _lose_face(self) -> None:
         """Leaves a server that took a recipient after it refused the sender: it might deliver an empty mail."""
@@ -356,7 +384,7 @@ class Dialogue(asyncio.BufferedProtocol):
         if self._is_pipelined:
             self._transport.write((b"" if is_fresh else b"RSET\r\n") + _envelope(mail))
         elif is_fresh:
-            self._write_mail()
+            self._guarded(self._write_mail)
         else:
             self._transport.write(b"RSET\r\n")
 
@@ -422,7 +450,7 @@ class Dialogue(asyncio.BufferedProtocol):
         try:
             write()
         except Exception as error:  # noqa: BLE001 - a lost lease, a full disk, a defect: all end this mail here
-            self.end(type(error).__name__)
+            self.end(type(error).__name__, End.SOUND)
 
     def _mail_asked(self) -> Mail:
         assert self._asked is not None, "a mail is asked for"
@@ -448,9 +476,31 @@ class Dialogue(asyncio.BufferedProtocol):
         if not self._awaited:
             return
         if self._loop.time() >= self._deadline:
-            self.end("the server did not answer in time")
+            how = End.SOUND if self._learns_from_silence() else End.SILENT
+            self.end("the server did not answer in time", how)
         else:
             self._set_timer()
+
+    def _learns_from_silence(self) -> bool:
+        """Takes it that a server which answered the first of what came in one write dropped the rest."""
+        if not self._is_pipelined or self._asked is None or self._sent is not None:
+            return False
+        if self._awaited in {"RCPT", "DATA"}:
+            self._desk.take_no_groups()
+            return True
+        if self._rode:
+            self._desk.take_no_riders()
+        return self._rode
+
+
+def _answers(code: int, awaited: _Awaited) -> bool:
+    """Whether a reply can be one to what is awaited: a yes to another question must not count as one to this.
+
+    RFC 5321, 4.3.2: DATA is the one command that is answered with a 3yz, and never with a 2yz.
+    """
+    if awaited == "DATA":
+        return code == _GO_AHEAD or 400 <= code < 600  # noqa: PLR2004 - RFC 5321, 4.2.1
+    return 200 <= code < 300 or 400 <= code < 600  # noqa: PLR2004 - RFC 5321, 4.2.1
 
 
 def _is_smooth(lines: list[bytes]) -> bool:

@@ -123,11 +123,36 @@ async def connect(server: Server, context: ssl.SSLContext | None) -> aiosmtplib.
     try:
         await client.connect()
         if client.is_ehlo_or_helo_needed:
-            await client.ehlo()
+            await _greet(client)
+        _must_stand(client)
     except BaseException:
         drop(client)
         raise
     return client
+
+
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    """Says EHLO, and HELO to a server that does not know it (RFC 5321, 3.2)."""
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError as error:
+        if error.code < 500:  # noqa: PLR2004 - RFC 5321, 4.2.1
+            raise
+        await client.helo()
+
+
+def trouble(error: BaseException) -> str:
+    """Names what went wrong in connecting by its kinds and code; never in the server's words."""
+    kinds = type(error).__name__
+    if error.__cause__ is not None:
+        kinds = f"{kinds}, {type(error.__cause__).__name__}"
+    return f"{kinds} {error.code}" if isinstance(error, aiosmtplib.SMTPResponseException) else kinds
+
+
+def _must_stand(client: aiosmtplib.SMTP) -> None:
+    """Raises when the connection was lost right behind the last reply: who takes it over would never hear of it."""
+    if not client.is_connected or cast("asyncio.BaseTransport", client.transport).is_closing():
+        raise aiosmtplib.SMTPServerDisconnected("The server closed the connection.")
 
 
 async def quit_politely(client: aiosmtplib.SMTP) -> None:

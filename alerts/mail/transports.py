@@ -11,9 +11,20 @@ from typing import cast
 import aiosmtplib
 import structlog
 
-from alerts.mail.dialogue import Dialogue
+from alerts.mail.dialogue import CLOSING, Dialogue, End
 from alerts.mail.line import Line
-from alerts.mail.smtp import Mail, Outcome, Replied, Server, Unsent, connect, drop, quit_politely, tls_context
+from alerts.mail.smtp import (
+    Mail,
+    Outcome,
+    Replied,
+    Server,
+    Unsent,
+    connect,
+    drop,
+    quit_politely,
+    tls_context,
+    trouble,
+)
 from alerts.mail.widths import Widths
 
 log = structlog.get_logger()
@@ -23,6 +34,7 @@ _TRIES = 3  # how often a mail that certainly did not go out is given to another
 _WAIT_FIRST, _WAIT_MOST = 0.5, 30.0
 _LOST_SECONDS = 0.1
 _NO_RIDERS_SECONDS = 3600.0
+_IN_VAIN = 3  # connections in a row, after which a relay that greets us and answers no mail counts as down
 
 
 class Transport:
@@ -46,6 +58,8 @@ class Transport:
         self._down_until = 0.0
         self._full_until = 0.0
         self._riders_from = 0.0
+        self._groups_from = 0.0
+        self._in_vain = 0
         self._is_closed = False
 
     def submit(self, mail: Mail) -> None:
@@ -66,6 +80,15 @@ class Transport:
     def down_for(self) -> float:
         """Seconds until a relay that is out of reach is asked again; nobody is opened for it meanwhile."""
         return max(0.0, self._down_until - monotonic())
+
+    @property
+    def is_up(self) -> bool:
+        """Whether mails may be given to it: a relay that answered for none lately gets more once it answers for these.
+
+        Else all who have mails would wait for it, and nobody would bring theirs to another.
+        """
+        is_on_trial = self._is_doubted and (self._waiting or any(each.is_busy for each in self._standing))
+        return not self.down_for() and not is_on_trial
 
     def paces(self) -> Mapping[str, float]:
         """Gives the mails a second that get through to the domains whose mails had to wait for one another."""
@@ -99,6 +122,12 @@ class Transport:
             log.warning("transport_takes_no_riders", transport=self.name)
         self._riders_from = monotonic() + _NO_RIDERS_SECONDS
 
+    def take_no_groups(self) -> None:
+        """Sends one command at a time for a while, over the connections that are opened from now on."""
+        if self._groups_from <= monotonic():
+            log.warning("transport_takes_no_groups", transport=self.name)
+        self._groups_from = monotonic() + _NO_RIDERS_SECONDS
+
     def next_mail(self) -> Mail | None:
         """Gives the mail that waits longest, of those whose destination has room; what goes first before all others."""
         if self._widths.by_domain:
@@ -112,6 +141,8 @@ class Transport:
         except Exception:
             log.exception("outcome_not_taken")
             is_asked_slower = False
+        if self._is_doubted:
+            self._believe(outcome)
         if is_asked_slower:
             self._widths.narrow(mail, [each for dialogue in self._standing for each in dialogue.mails])
         elif self._widths.by_domain:
@@ -137,9 +168,18 @@ class Transport:
         loop = asyncio.get_running_loop()
         self._idle[dialogue] = loop.call_later(_IDLE_SECONDS, self._leave, dialogue)
 
-    def ended(self, dialogue: Dialogue) -> None:
+    def ended(self, dialogue: Dialogue, how: End) -> None:
         """Forgets a connection that is gone; what waits may need another."""
         self._forget(dialogue)
+        match how:
+            case End.SOUND:
+                self._in_vain = 0
+            case End.IN_VAIN:
+                self._in_vain += 1
+            case End.SILENT:  # the next would be waited for as long again, with all that waits behind it
+                self._in_vain = _IN_VAIN
+        if self._is_doubted and not self._is_closed:
+            self._relent(Unsent("transport is down: it answers no mail"))
         self._put_to_work()
 
     # --- connections -----------------------------------------------------------------------------------------
@@ -159,8 +199,13 @@ class Transport:
         task.add_done_callback(self._opening.discard)
 
     def _may_grow(self) -> bool:
-        """Whether one more connection may be tried; a relay that refused one beside others is given time."""
+        """Whether one more connection may be tried; a relay that refused one beside others is given time.
+
+        One that is doubted is tried with one at a time.
+        """
         if self._is_closed or len(self._standing) + len(self._opening) >= self.server.connections:
+            return False
+        if self._is_doubted and (self._standing or self._opening):
             return False
         return not self._standing or self._full_until <= monotonic()
 
@@ -172,25 +217,34 @@ class Transport:
         try:
             client = await connect(self.server, self._context)
         except Exception as error:  # noqa: BLE001 - also a host name that cannot be one: no mail may stay untold
-            self._opening.discard(cast("asyncio.Task[None]", asyncio.current_task()))
-            if self._standing:
-                self._set_full()
-            elif not self._opening:
-                self._set_down(Unsent(f"transport is down: {type(error).__name__}"))
+            self._opened()
+            self._relent(Unsent(f"transport is down: {trouble(error)}"))
             return
+        self._opened()
         self._set_up(client)
+
+    def _opened(self) -> None:
+        """Forgets the attempt that runs, before what comes of it asks whether another may be made."""
+        self._opening.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    def _relent(self, problem: Unsent) -> None:
+        """Asks a relay that failed us no more for a while, or for no more than what stands."""
+        if self._standing:
+            self._set_full()
+        elif not self._opening:
+            self._set_down(problem)
 
     def _set_up(self, client: aiosmtplib.SMTP) -> None:
         if self._is_closed:
             drop(client)
             return
-        if self._failures:
-            log.info("transport_up", transport=self.name)
-        self._failures, self._down_until = 0, 0.0
+        self._down_until = 0.0
+        if not self._is_doubted:
+            self._set_back()
         dialogue = Dialogue(
             cast("asyncio.Transport", client.transport),
             self,
-            is_pipelined=client.supports_extension("pipelining"),
+            is_pipelined=client.supports_extension("pipelining") and self._groups_from <= monotonic(),
             takes_utf8=client.supports_extension("smtputf8"),
             reply_timeout=self.server.reply_timeout.total_seconds(),
             final_timeout=self.server.final_timeout.total_seconds(),
@@ -198,10 +252,30 @@ class Transport:
         self._standing[dialogue] = client
         dialogue.start()
 
+    @property
+    def _is_doubted(self) -> bool:
+        """Whether the relay connects and answers no mail: each would cost it three connections."""
+        return self._in_vain >= _IN_VAIN
+
+    def _believe(self, outcome: Outcome) -> None:
+        """Hears of a doubted relay's word on a mail; the one that it closes, at MAIL, is none."""
+        if isinstance(outcome, Replied) and (outcome.stage != "MAIL" or outcome.code != CLOSING):
+            self._in_vain = 0
+            self._set_back()
+            for _ in range(self.server.connections):
+                self._put_to_work()
+
+    def _set_back(self) -> None:
+        """Forgets how often the relay was down: it is up."""
+        if self._failures:
+            log.info("transport_up", transport=self.name)
+            self._failures, self._full_until = 0, 0.0
+
     def _set_full(self) -> None:
         """Leaves the mails to the connections that stand: the relay allows no more than those."""
+        if self._full_until <= monotonic():
+            log.warning("transport_is_full", transport=self.name, connections=len(self._standing))
         self._full_until = monotonic() + _WAIT_MOST
-        log.warning("transport_is_full", transport=self.name, connections=len(self._standing))
 
     def _set_down(self, problem: Unsent) -> None:
         wait = min(_WAIT_FIRST * 2**self._failures, _WAIT_MOST)
@@ -280,7 +354,7 @@ class Transports:
                 self._credit[taker] -= count
 
     def _up(self, but_not: Collection[str]) -> list[Transport]:
-        return [each for each in self._weights if each.name not in but_not and not each.down_for()]
+        return [each for each in self._weights if each.name not in but_not and each.is_up]
 
     async def close(self) -> None:
         """Ends all connections of all."""

@@ -14,6 +14,8 @@ from alerts.mail.smtp import Mail
 _LEAST = 1.0
 _ROUNDING = 1e-6  # three thirds make one
 _REMEMBERED = 10.0  # seconds for which a destination that held mails up counts as slow
+_FORGOTTEN = 600.0  # seconds without a mail, after which what a destination asked for holds no more
+_TIDIED = 60.0  # seconds between two looks who that is
 _NEW = 0.2  # the weight of the latest mail in the mean of how long one takes
 
 
@@ -30,6 +32,8 @@ class _Width:
     )  # on the wire when it was narrowed: they say it once more
     seconds: float = 0.0  # that a mail takes
     held_at: float = -_REMEMBERED
+    used_at: float = 0.0
+    ready: int = 0  # of the mails aside, how many may go: as it is counted in the sum
 
     @property
     def room(self) -> int:
@@ -49,14 +53,11 @@ class Widths:
 
     def __init__(self, set_to: Mapping[str, int], most: int) -> None:
         self.by_domain = {domain: _Width(each, float(each)) for domain, each in set_to.items()}
+        self.ready = 0  # how many of the mails aside may go now
         self._most = most
-
-    @property
-    def ready(self) -> int:
-        """How many of the mails aside may go now."""
-        return sum(
-            min(len(each.aside), max(0, each.room - len(each.out))) for each in self.by_domain.values()
-        )
+        # By rank, those who have mails aside of which one may go: thousands of others are not asked at each mail.
+        self._able: tuple[dict[str, _Width], dict[str, _Width]] = {}, {}
+        self._tidied_at = monotonic()
 
     def next_mail(self, waiting: Line) -> Mail | None:
         """Gives the next mail whose destination has room; others step aside and let it pass.
@@ -64,9 +65,8 @@ class Widths:
         None passes a mail that goes first and may go.
         """
         for rank, line in enumerate(waiting.ranks):
-            for width in self.by_domain.values():
-                if width.aside.ranks[rank] and width.has_room:
-                    return self._sent(width, width.aside.ranks[rank].popleft())
+            for width in self._able[rank].values():
+                return self._sent(width, width.aside.ranks[rank].popleft())
             while line:
                 mail = line.popleft()
                 width_or_none = self.by_domain.get(mail.domain)
@@ -76,6 +76,7 @@ class Widths:
                     return self._sent(width_or_none, mail)
                 width_or_none.aside.add(mail)
                 width_or_none.held_at = monotonic()
+        self._forget_quiet()
         return None
 
     def leaves(self, mail: Mail, waiting: Line, *, is_accepted: bool = False) -> None:
@@ -86,8 +87,12 @@ class Widths:
             return
         since = width.out.pop(mail, None)
         width.forgiven.discard(mail)
-        if not is_accepted:
-            return
+        if is_accepted:
+            self._widen(domain, width, since, waiting)
+        self._count(domain, width)
+
+    def _widen(self, domain: str, width: _Width, since: float | None, waiting: Line) -> None:
+        """Makes room for a little more, until it is no limit any more."""
         if since is not None:
             seconds = monotonic() - since
             width.seconds = seconds if not width.seconds else width.seconds * (1 - _NEW) + seconds * _NEW
@@ -97,20 +102,25 @@ class Widths:
         elif width.now >= self._most:
             del self.by_domain[domain]
             waiting.put_back_all(width.aside)
+            width.aside.drain()
 
     def narrow(self, mail: Mail, on_wire: Iterable[Mail]) -> None:
         """Halves a mail's destination, which asked us to slow down; `on_wire` are all mails that still are."""
         domain = mail.domain
         width = self.by_domain.get(domain)
         if width is None:
+            self._forget_quiet()
             out = {each: monotonic() for each in on_wire if each.domain == domain}
             width = self.by_domain[domain] = _Width(None, float(len(out) + 1), out)
+        width.used_at = monotonic()
         width.out.pop(mail, None)
         if mail in width.forgiven:
             width.forgiven.discard(mail)
+            self._count(domain, width)
             return
         width.now = max(_LEAST, min(width.now, len(width.out) + 1) / 2)
         width.forgiven = set(width.out)
+        self._count(domain, width)
 
     def paces(self) -> dict[str, float]:
         """Gives the mails a second that get through to destinations which held some up in the last seconds."""
@@ -123,9 +133,37 @@ class Widths:
 
     def drain(self) -> list[Mail]:
         """Gives all mails that wait aside, which are none of ours any more."""
-        return [mail for width in self.by_domain.values() for mail in width.aside.drain()]
+        drained = [mail for width in self.by_domain.values() for mail in width.aside.drain()]
+        for domain, width in self.by_domain.items():
+            self._count(domain, width)
+        return drained
 
-    @staticmethod
-    def _sent(width: _Width, mail: Mail) -> Mail:
-        width.out[mail] = monotonic()
+    def _sent(self, width: _Width, mail: Mail) -> Mail:
+        width.out[mail] = width.used_at = monotonic()
+        self._count(mail.domain, width)
         return mail
+
+    def _count(self, domain: str, width: _Width) -> None:
+        """Notes how many of a destination's mails aside may go, after anything that changes it."""
+        ready = min(len(width.aside), max(0, width.room - len(width.out)))
+        self.ready += ready - width.ready
+        width.ready = ready
+        for able, of_rank in zip(self._able, width.aside.ranks, strict=True):
+            if ready and of_rank:
+                able[domain] = width
+            else:
+                able.pop(domain, None)
+
+    def _forget_quiet(self) -> None:
+        """Forgets the destinations that asked for less and have had no mail for long: most never get enough to widen."""
+        now = monotonic()
+        if now - self._tidied_at < _TIDIED:
+            return
+        self._tidied_at = now
+        quiet = [
+            domain
+            for domain, each in self.by_domain.items()
+            if each.set_to is None and not each.out and not each.aside and now - each.used_at > _FORGOTTEN
+        ]
+        for domain in quiet:
+            del self.by_domain[domain]

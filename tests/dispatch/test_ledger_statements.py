@@ -14,6 +14,7 @@ from alerts.audience.tokens import derive
 from alerts.db import Database
 from alerts.dispatch import outbox, receipts
 from alerts.dispatch.announce import announce_entry
+from alerts.dispatch.destinations import WINDOW
 from alerts.dispatch.digests.announcing import GRACE, Policy, announce_digests, close_time
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.receipts import Receipt, Settled
@@ -94,6 +95,31 @@ def test_every_statement_of_a_digest_finds_its_readers_by_an_index(db: Database)
     plans = explained(db, said)
     assert any("digest_span" in text for text in plans)
     assert not {text: plan for text, plan in plans.items() if OF_DIGESTS.search(plan)}
+
+
+def test_a_destination_that_is_well_is_neither_written_nor_locked(db: Database) -> None:
+    """Each that ever had one dead address is watched: workers would wait for one another at every group."""
+    with db.begin() as session:
+        topic = a_topic(session)
+        readers(session, WINDOW + 3, topic, domain="large.example")
+        an_alert(session, {topic: AUDIENCE}, cause="entry:1")
+    lease = claim(db, WINDOW + 3, NOW)
+    first, *others, last = transaction(db, open_chunk, lease, Plan(WINDOW + 3, 1, "main"), NOW)
+
+    def settled(opening: Opening, how: Settled) -> Receipt:
+        return Receipt(opening.subscriber_id, how, "", 250, "", "large.example")
+
+    transaction(db, receipts.record, lease, [settled(first, Settled.DEAD)], KEYS, NOW)
+    with statements(db) as said:
+        accepted = [settled(each, Settled.ACCEPTED) for each in others]
+        transaction(db, receipts.record, lease, accepted, KEYS, NOW)
+    assert sum("UPDATE destination" in text for text, _ in said) == 1
+    with statements(db) as said:
+        transaction(db, receipts.record, lease, [settled(last, Settled.ACCEPTED)], KEYS, NOW)
+    of_destination = [text for text, _ in said if "destination" in text]
+    assert len(of_destination) == 1
+    assert of_destination[0].startswith("SELECT")
+    assert "FOR UPDATE" not in of_destination[0]
 
 
 def mail(db: Database, *, batch: int, chunk: int, now: datetime = NOW + MINUTE) -> None:

@@ -33,6 +33,28 @@ async def test_a_server_that_offers_nothing_is_served_all_the_same(
     assert len(conforming_smtp_server.accepted) == 1
 
 
+@pytest.mark.parametrize("code", [500, 502, 504, 550])
+async def test_a_server_that_knows_no_ehlo_is_greeted_as_of_old(smtp_server: StartSmtp, code: int) -> None:
+    server = await smtp_server(extensions=())
+    server.script.on(Point.EHLO, Reply.of(code, "what?"))
+    outcomes = await hand_over_once(server_at(server), AMail(), AMail())
+    assert [type(each) for each in outcomes] == [Replied] * 2
+    assert server.commands[:3] == ["EHLO", "HELO", "MAIL"]
+    assert len(server.accepted) == 2
+    assert server.violations == []
+
+
+async def test_what_keeps_a_relay_down_is_named_with_its_code(
+    smtp_server: StartSmtp, certificates: Certificates
+) -> None:
+    server = await smtp_server(credentials=("user", "secret"))
+    (outcome,) = await hand_over_once(server_at(server, username="user", password="wrong"), AMail())
+    assert outcome == Unsent("transport is down: SMTPAuthenticationError 535")
+    server = await smtp_server(tls=certificates.server, is_tls_from_start=True)
+    (outcome,) = await hand_over_once(server_at(server, tls="tls"), AMail())
+    assert outcome == Unsent("transport is down: SMTPConnectError, SSLCertVerificationError")
+
+
 @pytest.mark.parametrize(
     ("point", "stage"),
     [(Point.MAIL, "MAIL"), (Point.RCPT, "RCPT"), (Point.DATA, "DATA"), (Point.CONTENT, "content")],

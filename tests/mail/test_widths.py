@@ -2,6 +2,11 @@
 
 import asyncio
 from collections import Counter
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alerts.mail.line import Line
 from alerts.mail.smtp import Mail, Replied
@@ -183,3 +188,75 @@ def peak(server: ScriptedServer, domain: str, since: int = 0, upto: int | None =
     found = [mail for mail in server.received[since:upto] if mail.rcpt.endswith(domain)]
     gap = server.manners.delay * 0.9
     return max(sum(start.at <= each.at < start.at + gap for each in found) for start in found)
+
+
+def test_destinations_without_mail_cost_nothing_and_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that says so of everybody leaves thousands of narrow domains, of which most have one reader."""
+    now = 0.0
+    monkeypatch.setattr("alerts.mail.widths.monotonic", lambda: now)
+    widths, waiting = Widths({"set.example": 3}, most=8), Line()
+    for number in range(5_000):
+        widths.narrow(as_mail(f"one{number}.example"), [])
+    asked = CountingDict(widths.by_domain)
+    widths.by_domain = asked
+    for number in range(100):
+        waiting.add(mail := as_mail(f"one{number}.example"))
+        assert widths.next_mail(waiting) is mail
+        widths.leaves(mail, waiting, is_accepted=True)
+    assert asked.walks == 0, "each mail would ask all of them"
+    now = 601.0
+    assert widths.next_mail(waiting) is None
+    assert widths.by_domain.keys() == {"set.example"}
+
+
+class CountingDict(dict[str, Any]):
+    """Counts how often all of it is walked through."""
+
+    walks = 0
+
+    def values(self) -> Any:
+        self.walks += 1
+        return super().values()
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=st.lists(st.tuples(st.sampled_from("wnalr"), st.integers(0, 3), st.booleans()), max_size=120))
+def test_what_may_go_is_counted_as_if_it_were_counted_anew(steps: list[tuple[str, int, bool]]) -> None:
+    widths, waiting, out = Widths({"d0": 2}, most=4), Line(), list[Mail]()
+    known = 0
+    for step, number, goes_first in steps:
+        match step:
+            case "w":
+                waiting.add(as_mail(f"d{number}", goes_first=goes_first))
+                known += 1
+            case "n" if (mail := widths.next_mail(waiting)) is not None:
+                out.append(mail)
+            case "a" | "l" if out:
+                widths.leaves(out.pop(number % len(out)), waiting, is_accepted=step == "a")
+                known -= 1
+            case "r" if out:
+                widths.narrow(out.pop(number % len(out)), out)
+                known -= 1
+        aside = sum(len(each.aside) for each in widths.by_domain.values())
+        assert len(waiting) + aside + len(out) == known, "none is lost"
+        assert widths.ready == sum(
+            min(len(each.aside), max(0, each.room - len(each.out))) for each in widths.by_domain.values()
+        )
+    may_go = widths.ready
+    waiting.drain()
+    assert sum(widths.next_mail(waiting) is not None for _ in range(may_go)) == may_go
+    assert widths.next_mail(waiting) is None
+    widths.drain()
+    assert widths.ready == 0
+
+
+def as_mail(domain: str, *, goes_first: bool = False) -> Mail:
+    return cast("Mail", OfDomain(domain, goes_first=goes_first))
+
+
+class OfDomain:
+    """What a width asks of a mail."""
+
+    def __init__(self, domain: str, *, goes_first: bool) -> None:
+        self.domain = domain
+        self.goes_first = goes_first
