@@ -5,8 +5,9 @@
 Where the server offers PIPELINING (RFC 2920), a mail's content and the next one's envelope leave in one
 write: one round trip a mail. DATA stays the last command of its group, so that never more than one mail a
 connection is in doubt. Some servers offer it and yet take nothing behind a content, for fear of smuggled
-mail: there the envelope waits for the content's reply. Others drop what follows any command. Where it is not
-offered, or does not work, each command waits for its reply (RFC 5321). There is no task, future or timer per mail: replies call the next step.
+mail: there the envelope waits for the content's reply. Others drop what follows any command. Where it is
+not offered, or does not work, each command waits for its reply (RFC 5321). There is no task, future or
+timer per mail: replies call the next step.
 """
 
 import asyncio
