@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlmodel import Session
 
 from alerts import __version__, config, db, logs, loops, schema
 from alerts.audience.tokens import Keys
@@ -25,9 +26,11 @@ from alerts.declared import declare
 from alerts.errors import ConfigError
 from alerts.ops.secret import check_secret
 from alerts.roles import ALL, Role
-from alerts.ticks import ticking
+from alerts.ticks import often, ticking, utc_now
 
 log = structlog.get_logger()
+
+_CLOCKS_MAY_DIFFER_SECONDS = 10
 
 
 def run(config: Config, roles: Collection[Role] = ALL) -> None:
@@ -97,6 +100,8 @@ class _Daemon:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set."""
+        if not self._database.is_sqlite:
+            self._scheduler.add_job(_compare_clocks, args=[self._database], seconds=60, **often())
         async with (
             self._polling() as poll_now,
             self._pages(poll_now),
@@ -138,3 +143,14 @@ class _Daemon:
 
         async with sending(self._settings, self._database, self._keys, self._scheduler, self._worker, stop):
             yield
+
+
+async def _compare_clocks(database: Database) -> None:
+    """Tells of a wrong clock, here or at the database: what is first seen by one that is behind is old news by the other."""
+    ahead = await database.run(_seconds_ahead)
+    if abs(ahead) > _CLOCKS_MAY_DIFFER_SECONDS:
+        log.error("clock_is_wrong", seconds_ahead_of_database=round(ahead))
+
+
+def _seconds_ahead(session: Session) -> float:
+    return (utc_now() - db.clock(session)).total_seconds()

@@ -310,7 +310,8 @@ def only_process(database: Database) -> Iterator[None]:
     if not database.is_sqlite or not database.url.database:
         yield
         return
-    path = Path(f"{database.url.database}.lock")
+    # By its real name: through a link beside it a second daemon would find another lock, or none.
+    path = Path(f"{Path(database.url.database).resolve()}.lock")
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -8,6 +8,7 @@ what is written: a row per reader that is inserted at the announcement and found
 
 import argparse
 import logging
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -43,22 +44,27 @@ KEYS: Keys = derive(b"a secret of the bench", [])
 
 @dataclass(slots=True)
 class Meter:
-    """Times transactions by their name; on PostgreSQL it also counts what they write to the WAL."""
+    """Times transactions by their name; on PostgreSQL it also counts what they write to the WAL.
+
+    Of the server's own processor time it takes what passed within them.
+    """
 
     database: Database
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     processor: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # of this process
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     wal: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    server: float = 0.0
 
     def run(self, name: str, function: Callable[[Session], T]) -> T:
-        before = self._wal_position()
+        before, busy = self._wal_position(), self._server_seconds()
         began, used = perf_counter(), process_time()
         with self.database.begin() as session:
             result = function(session)
         self.seconds[name] += perf_counter() - began
         self.processor[name] += process_time() - used
         self.calls[name] += 1
+        self.server += self._server_seconds() - busy
         self.wal[name] += self._wal_position() - before
         return result
 
@@ -68,6 +74,28 @@ class Meter:
         with self.database.engine.connect() as connection:
             position = sa.text("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')")
             return int(connection.execute(position).scalar_one())
+
+    def _server_seconds(self) -> float:
+        """What the processes of the server on this machine have used, the present ones and those that ended."""
+        if self.database.is_sqlite:
+            return 0.0
+        postmaster = int(
+            (Path(str(self.database.url.query["host"])) / "data" / "postmaster.pid").read_text().split()[0]
+        )
+        own = Path(f"/proc/{postmaster}")
+        children = (own / "task" / own.name / "children").read_text().split()
+        ticks = _ticks(own.name, 4) + sum(_ticks(each, 2) for each in children)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(pid: str, fields: int) -> int:
+    """User and system time of a process, and with four fields of its children that ended, too."""
+    try:
+        return sum(
+            map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11 : 11 + fields])
+        )
+    except FileNotFoundError:  # it ended meanwhile
+        return 0
 
 
 def main() -> None:
@@ -194,6 +222,8 @@ def _print(name: str, what: str, meter: Meter, readers: int) -> None:
         )
     calls, seconds, processor, wal = together
     _print_row("together", int(calls), seconds, processor, int(wal), readers)
+    if meter.server:
+        print(f"{'server':10}{meter.server / readers * 1e6:48.1f}")
 
 
 def _print_row(step: str, calls: int, seconds: float, processor: float, wal: int, readers: int) -> None:

@@ -245,10 +245,13 @@ def test_a_mistake_ends_in_a_clear_line_and_its_code(
     assert said.out == ""
 
 
-def test_a_database_that_is_not_to_be_had_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [("topics", "list"), ("run",), ("run", "--only", "send")])
+def test_a_database_that_is_not_to_be_had_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
     monkeypatch.setenv("ALERTS_DATABASE__URL", "postgresql://alerts:hunter2@127.0.0.1:1/alerts")
     monkeypatch.setenv("ALERTS_SECRET", "0123456789abcdef0123456789abcdef")
-    said = run("topics", "list")
+    said = run(*command)
     assert said.code == 6
     assert said.err.startswith("alerts: The database cannot be used")
     assert "hunter2" not in said.err

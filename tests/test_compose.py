@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy.pool import QueuePool
 
 from alerts import config
+from alerts.db import Database
 from alerts.roles import ALL, Role
 from reference import commands
 
@@ -93,3 +95,23 @@ def test_the_page_names_what_is_written_into_env_and_each_service_it_scales() ->
     for service in re.findall(r"--scale (\w+)=", PAGE + TEXT + SCALING):
         assert service in SERVICES
         assert "container_name" not in SERVICES[service], "a name can be had once"
+
+
+def test_the_database_has_room_for_the_daemons_that_the_page_starts() -> None:
+    scaled = max(int(count) for count in re.findall(r"--scale \w+=(\d+)", PAGE + SCALING))
+    database = Database("postgresql://localhost/nowhere", threads=settings("send").database.threads)
+    pool = database.engine.pool
+    assert isinstance(pool, QueuePool)
+    most = pool.size() + pool._max_overflow + 1  # and one to be woken by
+    database.close()
+    options = " ".join(SERVICES["db"]["command"])
+    [allowed] = re.findall(r"max_connections=(\d+)", options)
+    kept_for_the_superuser = 3
+    assert most * (len(DAEMONS) - 1 + scaled) <= int(allowed) - kept_for_the_superuser
+    assert f"`max_connections` to {allowed}" in PAGE
+    assert f"{(int(allowed) - kept_for_the_superuser) // most} daemons" in PAGE
+
+
+def test_the_database_has_time_for_its_last_checkpoint() -> None:
+    """Ten seconds are compose's own: killed then, it would recover as after a crash."""
+    assert SERVICES["db"]["stop_grace_period"] == "60s"

@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlmodel import Session, select
 
 from alerts import migrations, schema
-from alerts.db import Database, among, clock, each_id
+from alerts.db import Database, among, clock, each_id, only_process
+from alerts.errors import Unavailable
 from alerts.models import Delivery, EntryRevision, Site, Subscriber, Subscription, table_of
 from build import a_feed, a_reader, a_topic, an_entry, readers
 from fakes import postgres
@@ -78,6 +79,18 @@ def test_a_connection_that_the_server_closed_is_replaced_unseen(
 
 def _backend(session: Session) -> int:
     return int(session.connection().exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+
+def test_one_daemon_holds_a_file_by_whatever_name_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "site")
+    (tmp_path / "other.db").symlink_to(tmp_path / "site" / "alerts.db")
+    names = ("site/alerts.db", "link/alerts.db", "other.db")
+    one, *others = [Database(f"sqlite:///{tmp_path}/{name}") for name in names]
+    with only_process(one):
+        for other in others:
+            with pytest.raises(Unavailable), only_process(other):
+                pass
 
 
 def test_each_transaction_of_a_connection_ends_by_itself(db: Database) -> None:

@@ -61,7 +61,7 @@ class Front:
         from alerts.db import Database
 
         _log_warnings_only()
-        with _plain_errors():
+        with plain_errors():
             database = Database(self.config().database.url.get_secret_value())
             try:
                 yield database
@@ -182,7 +182,7 @@ def _log_warnings_only() -> None:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def plain_errors() -> Iterator[None]:
     """Turns a database that does not answer into one line that says so."""
     from sqlalchemy.exc import DBAPIError
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alerts.commands.context import AsJson, Front, front, say, say_json, say_table
+from alerts.commands.context import AsJson, Front, front, plain_errors, say, say_json, say_table
 from alerts.roles import ALL, Role
 
 database = typer.Typer(no_args_is_help=True, help="The database: its schema, and the move to PostgreSQL.")
@@ -21,7 +21,8 @@ def run(
     """Run the daemon: poll, announce, send, and serve the pages, until SIGTERM."""
     from alerts import daemon
 
-    daemon.run(front(context).config(), frozenset(only) if only else ALL)
+    with plain_errors():
+        daemon.run(front(context).config(), frozenset(only) if only else ALL)
 
 
 def demo(

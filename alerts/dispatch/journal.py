@@ -135,6 +135,7 @@ class Journals:
         Folders of the dead are removed once the caller has removed their files. Unavailable when another
         process reads such a folder: its leases may be taken over once that is done.
         """
+        self._make_again()
         for folder in sorted(self.root.iterdir()):
             if folder == self._folder:
                 yield from self._read(folder)
@@ -144,6 +145,17 @@ class Journals:
                         yield from self._read(folder)
                         if not any(folder.glob("*.journal")):
                             shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_again(self) -> None:
+        """Makes our folder anew where somebody removed it, such as a cleaner of temporary files: else nothing was sent any more."""
+        try:
+            is_ours = os.path.samestat((self._folder / _LIFE).stat(), os.fstat(self._lock))
+        except FileNotFoundError:
+            is_ours = False
+        if not is_ours:
+            log.error("journals_were_removed", folder=str(self._folder))
+            removed, self._lock = self._lock, _own(self._folder)
+            os.close(removed)
 
     def _read(self, folder: Path) -> Iterator[Left]:
         for path in [each for each in sorted(folder.glob("*.journal")) if each not in self._open]:

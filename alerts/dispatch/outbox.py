@@ -174,7 +174,7 @@ def close(session: Session, lease: Lease, now: datetime, first: timedelta, most:
     """
     renew(session, lease, now)
     connection = session.connection()
-    owed, unsettled, waiting = connection.execute(_COUNT, lease.span.values).one()
+    owed, unsettled, waiting, accepted_at = connection.execute(_COUNT, lease.span.values).one()
     if waiting or lease.epoch > 1:
         waits.hold(session, (lease.alert_id, lease.first_id, lease.last_id), lease.terms.rank)
     if unsettled:
@@ -191,8 +191,8 @@ def close(session: Session, lease: Lease, now: datetime, first: timedelta, most:
         pause = {"until": retry_at or end, "retry": retry_at, "of_tries": tries}
         connection.execute(_WAIT, lease.span.values | pause)
     else:
-        # Two that close an alert's last batches at once must see one another's.
-        connection.execute(_LOCK_ALERT, {"of_alert": lease.alert_id})
+        # It locks the alert: two that close its last batches at once must see one another's.
+        connection.execute(_SET_LAST, {"of_alert": lease.alert_id, "accepted": accepted_at})
         connection.execute(_CLOSE, lease.span.values | {"now": now, "count": owed})
         _finish_if_last(session, lease.alert_id, now)
     reach("close.before_commit")
@@ -203,6 +203,7 @@ _COUNT = sa.select(
     sa.func.count(),
     sa.func.count().filter(IS_UNSETTLED),
     sa.func.count().filter(waits.IS_WAITING),
+    sa.func.max(DELIVERY.c.at).filter(DELIVERY.c.state == DeliveryState.ACCEPTED),
 ).where(*IN_SPAN)
 _WAIT = (
     sa.update(BATCH)
@@ -219,7 +220,17 @@ _CLOSE = (
     .where(*OF_BATCH)
     .values(worker="", due_at=None, closed_at=sa.bindparam("now"), owed=sa.bindparam("count"))
 )
-_LOCK_ALERT = sa.select(ALERT.c.id).where(ALERT.c.id == sa.bindparam("of_alert")).with_for_update()
+_ACCEPTED = sa.bindparam("accepted", type_=ALERT.c.last_accepted_at.type)
+_SET_LAST = (
+    sa.update(ALERT)
+    .where(ALERT.c.id == sa.bindparam("of_alert"))
+    .values(
+        last_accepted_at=sa.case(
+            (ALERT.c.last_accepted_at >= _ACCEPTED, ALERT.c.last_accepted_at),
+            else_=sa.func.coalesce(_ACCEPTED, ALERT.c.last_accepted_at),
+        )
+    )
+)
 
 
 def release(session: Session, lease: Lease, now: datetime) -> None:

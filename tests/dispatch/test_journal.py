@@ -142,6 +142,23 @@ def test_an_heir_that_takes_a_new_folder_for_a_dead_one_does_no_harm(
         assert journals.in_hand() == {(7, 1)}
 
 
+@pytest.mark.parametrize("gone", [".", "a", f"a/{module._LIFE}"])
+def test_what_somebody_removed_under_a_living_process_is_made_again(tmp_path: Path, gone: str) -> None:
+    root = tmp_path / "journal"
+    with Journals(root, "a") as one:
+        with one.open("7-1-1") as journal:
+            removed = root / gone
+            removed.unlink() if removed.is_file() else shutil.rmtree(removed)
+            journal.begin(1)
+            assert left(one) == []
+            journal.remove()
+        with one.open("7-1-2") as journal:
+            journal.begin(2)
+        with Journals(root, "b") as other:
+            assert left(other) == [], "it is a living one's again"
+        assert [each.in_doubt for each in left(one)] == [{2}]
+
+
 @pytest.mark.parametrize("cut", range(1, 4))
 def test_an_acceptance_whose_line_is_torn_is_none(cut: int) -> None:
     receipts, in_doubt = module._parse(b"b1\na1 250 example.org\n"[:-cut])

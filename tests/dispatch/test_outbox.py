@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from alerts.audience import subscribers
@@ -104,6 +105,45 @@ def test_every_reader_owed_is_opened_once_and_the_alert_is_done(db: Database) ->
             5,
         ]
         assert claim(session) is None
+
+
+def test_workers_who_record_do_not_take_turns_at_their_alert(postgres_db: Database) -> None:
+    """An alert's mails are recorded hundreds of times a second by all machines together, each time with a flush."""
+    with postgres_db.begin() as session:
+        topic = a_topic(session)
+        readers(session, 20, topic)
+        an_alert(session, {topic: EVERY})
+    with postgres_db.begin() as session:
+        leases = [must_claim(session, worker, size=10) for worker in "ab"]
+        (first, *others), more = (open_chunk(session, lease, PLAN, NOW) for lease in leases)
+        record(session, leases[0], [first])
+    soon = NOW + timedelta(milliseconds=200)
+    with postgres_db.begin() as one, postgres_db.begin() as other:
+        record(one, leases[0], others, now=soon)
+        other.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        record(other, leases[1], more, now=soon)
+
+
+def test_an_alert_tells_when_its_first_and_its_last_mail_were_accepted(db: Database) -> None:
+    with db.begin() as session:
+        topic = a_topic(session)
+        readers(session, 8, topic)
+        alert = an_alert(session, {topic: EVERY})
+    with db.begin() as session:
+        lease = must_claim(session)
+        openings = open_chunk(session, lease, PLAN, NOW)
+        told = []
+        for number, seconds in enumerate((0, 3, 3.3)):
+            at = NOW + timedelta(seconds=seconds)
+            record(session, lease, openings[number : number + 1], now=at)
+            row = session.get_one(Alert, alert, populate_existing=True)
+            told.append((row.first_accepted_at, row.last_accepted_at))
+        record(session, lease, openings[3:], Settled.REFUSED, now=at + timedelta(seconds=5))
+        assert close(session, lease, at + timedelta(seconds=6))
+        row = session.get_one(Alert, alert, populate_existing=True)
+        told.append((row.first_accepted_at, row.last_accepted_at))
+    lasts = [timedelta(0), timedelta(seconds=3), timedelta(seconds=3), timedelta(seconds=3.3)]
+    assert told == [(NOW, NOW + last) for last in lasts]
 
 
 def test_a_reader_of_two_topics_gets_one_mail_that_names_both(db: Database) -> None:
