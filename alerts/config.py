@@ -157,7 +157,7 @@ class SendingConfig(Section):
     lease: Lease = timedelta(seconds=30)
     """A worker that is silent for this long loses its batch to another."""
     batch: int = Field(default=2000, ge=1, le=10_000)
-    """Readers that are taken in hand at once."""
+    """Readers that are taken in hand at once, at most: no more than the relays take in a second."""
     parallel: int = Field(default=2, ge=1, le=64)
     """Batches in hand at once."""
     signing_threads: int | None = Field(default=None, ge=1, le=64)

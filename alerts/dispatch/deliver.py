@@ -48,6 +48,7 @@ _POLL_SECONDS = 1.0  # behind every wake-up
 _DIGEST_EVERY = 5  # one claim in five prefers digests, so that a loud day cannot starve them
 _AGAIN_EVERY = 4  # one claim in four prefers what comes again, which else waits behind a lane's fresh alerts
 _FIRST_CHUNK = 10
+_FIRST_BATCH, _LEAST_BATCH = 500, 100  # readers: while no pace is known, and however slow it is
 _PART = 16  # mails that one thread signs in one go: some milliseconds of work
 
 
@@ -135,9 +136,17 @@ class Deliverer:
         self._claims += 1
         prefer = Lane.DIGEST if self._claims % _DIGEST_EVERY == 0 else None
         fresh_first = self._claims % _AGAIN_EVERY != 0
-        lease = await self._db.run(_claim, self._settings, prefer, fresh_first, self._journals.in_hand())
+        in_hand = self._journals.in_hand()
+        lease = await self._db.run(_claim, self._settings, self._batch(), prefer, fresh_first, in_hand)
         reach("claim.committed")
         return lease
+
+    def _batch(self) -> int:
+        rates = [
+            sum(pace.rate for (_, is_of_digest), pace in self._paces.items() if is_of_digest is kind)
+            for kind in (False, True)
+        ]
+        return batch_for(max(rates), self._settings.batch)
 
     async def _deliver(self, lease: Lease, stop: asyncio.Event) -> None:
         """Works one batch through, chunk by chunk; on any error the journal stays for recovery.
@@ -337,11 +346,19 @@ class Deliverer:
             await asyncio.sleep(_POLL_SECONDS)
 
 
+def batch_for(rate: float, most: int) -> int:
+    """Gives how many readers to take in hand at once: those of about a second, at most `most`.
+
+    So no machine has readers in hand at an alert's end whom others, who are done, could have mailed.
+    """
+    return min(most, max(_LEAST_BATCH, int(rate)) if rate else _FIRST_BATCH)
+
+
 class _Pace:
     """How many mails a second leave here by one transport; chunks are sized to about one second of it."""
 
     def __init__(self) -> None:
-        self._rate = 0.0
+        self.rate = 0.0  # 0 while nothing is known
         self._chunks = 0  # under way
 
     def chunk(self, least: int) -> int:
@@ -350,7 +367,7 @@ class _Pace:
         A relay that takes its time with each mail is slow only as long as few are under way: sized by the rate
         alone a chunk would shrink, and the rate with it, to one mail at a time.
         """
-        return max(least, int(self._rate / (self._chunks + 1)) if self._rate else _FIRST_CHUNK)
+        return max(least, int(self.rate / (self._chunks + 1)) if self.rate else _FIRST_CHUNK)
 
     @contextmanager
     def sharing(self) -> Iterator[None]:
@@ -366,7 +383,7 @@ class _Pace:
         if not mails:
             return
         rate = mails / max(seconds, 0.001) * max(1, self._chunks)
-        self._rate = rate if not self._rate else self._rate * 0.5 + rate * 0.5
+        self.rate = rate if not self.rate else self.rate * 0.5 + rate * 0.5
 
 
 async def _at_once(made: T) -> T:
@@ -394,6 +411,7 @@ def _report(lease: Lease, group: Sequence[Receipt]) -> None:
 def _claim(
     session: Session,
     settings: Settings,
+    size: int,
     prefer: Lane | None,
     fresh_first: bool,
     in_hand: Collection[tuple[int, int]],
@@ -402,7 +420,7 @@ def _claim(
     return outbox.claim(
         session,
         settings.worker,
-        size=settings.batch,
+        size=size,
         length=settings.lease,
         now=clock(session),
         began=began,

@@ -389,6 +389,29 @@ async def test_a_fast_relay_makes_no_large_chunks_for_a_slow_one_beside_it(
     assert max(sizes["beside"]) <= at_most
 
 
+async def test_a_slow_relays_daemon_takes_no_readers_in_hand_that_others_could_mail(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of an alert would wait for it while other machines have nothing to do."""
+    monkeypatch.setattr(deliver, "_FIRST_BATCH", 40)
+    monkeypatch.setattr(deliver, "_LEAST_BATCH", 5)
+    server = await smtp_server(delay=0.1)
+    in_a_second = int(4 / 0.1)  # its connections, by the time it takes
+    announce(sqlite_db, 200)
+    async with delivering(sqlite_db, server, tmp_path, batch=2000):
+        await until(sqlite_db, all_done)
+    with sqlite_db.begin() as session:
+        owed = session.exec(select(Batch.owed)).all()
+    assert sum(owed) == 200
+    assert max(owed) <= 2 * in_a_second, "and not all of them; what it takes is only guessed at"
+
+
+@pytest.mark.parametrize(("rate", "readers"), [(0, 500), (3.7, 100), (474.2, 474), (30_000, 2000)])
+def test_a_batch_is_about_a_second_of_sending(rate: float, readers: int) -> None:
+    assert deliver.batch_for(rate, 2000) == readers
+    assert deliver.batch_for(rate, 50) == 50
+
+
 async def test_nothing_is_opened_while_no_relay_can_be_reached(
     sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path
 ) -> None:

@@ -69,7 +69,7 @@ def test_a_machine_that_sleeps_after_it_asked_for_the_time_is_fenced_by_the_time
     monkeypatch.setattr(clocks, "boot_time", lambda: boot_time() + slept)
     monkeypatch.setattr(deliver, "clock", clock_and_sleep)
     with site[0].begin() as session:
-        lease = deliver._claim(session, SETTINGS, None, True, frozenset())
+        lease = deliver._claim(session, SETTINGS, 10, None, True, frozenset())
     assert lease is not None
     assert lease.deadline < began + 3600, "the row's lease ended an hour ago"
 
