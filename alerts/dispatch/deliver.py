@@ -180,9 +180,7 @@ class Deliverer:
         return Ways(self._limits(), view, chosen.name, tuple(others))
 
     async def _open(self, lease: Lease, fence: Fence, ways: Ways) -> Sequence[Opening] | Later:
-        pace = self._paces[ways.transport, lease.is_of_digest]
-        size = min(pace.chunk(self._share(ways.transport)), self._settings.batch)
-        plan = Plan(size, self._settings.keys.current, ways.transport)
+        plan = Plan(self._chunk(ways.transport, lease), self._settings.keys.current, ways.transport)
         with fence.renewal():
             openings = await self._db.run(_open, lease, plan, None if ways.is_open else ways)
         reach("open.committed")
@@ -190,6 +188,14 @@ class Deliverer:
             mails = Counter(opening.transport for opening in openings)
             self._transports.took(mails, but_not=ways.view.shut)
         return openings
+
+    def _chunk(self, name: str, lease: Lease) -> int:
+        """How many readers to open for: all of them are put off if a relay that failed us last still does."""
+        transport = self._transports.get(name)
+        if transport is not None and transport.is_on_trial:
+            return min(_FIRST_CHUNK, self._settings.batch)
+        pace = self._paces[name, lease.is_of_digest]
+        return min(pace.chunk(self._share(name)), self._settings.batch)
 
     def _share(self, name: str) -> int:
         """How many mails of a chunk can be under way at once: what is opened for these waits for nothing."""

@@ -35,6 +35,7 @@ _WAIT_FIRST, _WAIT_MOST = 0.5, 30.0
 _LOST_SECONDS = 0.1
 _NO_RIDERS_SECONDS = 3600.0
 _IN_VAIN = 3  # connections in a row, after which a relay that greets us and answers no mail counts as down
+_PUT_OFF = 5  # senders in a row, after which a relay that says "not now" to each counts as down
 
 
 class Transport:
@@ -60,6 +61,7 @@ class Transport:
         self._riders_from = 0.0
         self._groups_from = 0.0
         self._in_vain = 0
+        self._put_off = 0
         self._is_closed = False
 
     def submit(self, mail: Mail) -> None:
@@ -82,13 +84,18 @@ class Transport:
         return max(0.0, self._down_until - monotonic())
 
     @property
+    def is_on_trial(self) -> bool:
+        """Whether it failed us last: few mails are enough to see whether it still does."""
+        return self._failures > 0 or self._is_doubted
+
+    @property
     def is_up(self) -> bool:
         """Whether mails may be given to it: a relay that answered for none lately gets more once it answers for these.
 
         Else all who have mails would wait for it, and nobody would bring theirs to another.
         """
-        is_on_trial = self._is_doubted and (self._waiting or any(each.is_busy for each in self._standing))
-        return not self.down_for() and not is_on_trial
+        is_awaited = self._is_doubted and (self._waiting or any(each.is_busy for each in self._standing))
+        return not self.down_for() and not is_awaited
 
     def paces(self) -> Mapping[str, float]:
         """Gives the mails a second that get through to the domains whose mails had to wait for one another."""
@@ -141,8 +148,8 @@ class Transport:
         except Exception:
             log.exception("outcome_not_taken")
             is_asked_slower = False
-        if self._is_doubted:
-            self._believe(outcome)
+        if isinstance(outcome, Replied):
+            self._hear(outcome)
         if is_asked_slower:
             self._widths.narrow(mail, [each for dialogue in self._standing for each in dialogue.mails])
         elif self._widths.by_domain:
@@ -254,16 +261,24 @@ class Transport:
 
     @property
     def _is_doubted(self) -> bool:
-        """Whether the relay connects and answers no mail: each would cost it three connections."""
-        return self._in_vain >= _IN_VAIN
+        """Whether the relay connects and takes no mail: each would cost it three connections, or be put off."""
+        return self._in_vain >= _IN_VAIN or self._put_off >= _PUT_OFF
 
-    def _believe(self, outcome: Outcome) -> None:
-        """Hears of a doubted relay's word on a mail; the one that it closes, at MAIL, is none."""
-        if isinstance(outcome, Replied) and (outcome.stage != "MAIL" or outcome.code != CLOSING):
-            self._in_vain = 0
-            self._set_back()
-            for _ in range(self.server.connections):
-                self._put_to_work()
+    def _hear(self, replied: Replied) -> None:
+        """Learns of the relay from its word on a mail; "not now" at MAIL, before anybody is named, is about itself."""
+        if replied.stage == "MAIL" and 400 <= replied.code < 500:  # noqa: PLR2004 - RFC 5321, 4.2.1
+            self._put_off += replied.code != CLOSING
+            if self._put_off >= _PUT_OFF and not self.down_for():
+                self._set_down(Unsent("transport is down: it puts off each mail"))
+        elif self._in_vain or self._put_off:
+            self._believe()
+
+    def _believe(self) -> None:
+        """Trusts the relay again: it had a word on a mail."""
+        self._in_vain = self._put_off = 0
+        self._set_back()
+        for _ in range(self.server.connections):
+            self._put_to_work()
 
     def _set_back(self) -> None:
         """Forgets how often the relay was down: it is up."""

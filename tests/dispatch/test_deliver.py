@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlmodel import Session, col, select
+from structlog.testing import capture_logs
 
 from alerts.audience.tokens import read_tag
 from alerts.db import Database
@@ -410,6 +411,26 @@ async def test_a_slow_relays_daemon_takes_no_readers_in_hand_that_others_could_m
 def test_a_batch_is_about_a_second_of_sending(rate: float, readers: int) -> None:
     assert deliver.batch_for(rate, 2000) == readers
     assert deliver.batch_for(rate, 50) == 50
+
+
+async def test_a_relay_that_puts_off_every_sender_is_asked_with_few_until_it_takes_mail_again(
+    sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path
+) -> None:
+    """Its disk is full, say: who is not opened yet has the mail at once when there is room, and no backoff of their own."""
+    server = await smtp_server()
+    server.script.on(Point.MAIL, Reply.of(452, "4.3.1 insufficient system storage"))
+    announce(sqlite_db, 400)
+    with capture_logs() as logs:
+        async with delivering(sqlite_db, server, tmp_path, batch=400):
+            await server.wait_until(
+                lambda: sum(each["event"] == "transport_down" for each in logs) == 3, seconds=10
+            )
+            opened = len(rows(sqlite_db))
+            server.script.rules.clear()
+            await until(sqlite_db, all_done)
+    assert len(server.accepted) == 400
+    assert opened <= 100, "ten at a time, by each courier"
+    assert [each["event"] for each in logs].count("transport_up") == 1
 
 
 async def test_nothing_is_opened_while_no_relay_can_be_reached(
