@@ -274,7 +274,9 @@ class Deliverer:
                     chunk.take(unsent(opening, f"could not be composed: {type(error).__name__}"))
                 continue
             for sealed_part in self._sealed(lease.alert_id, part, prepared):
-                for opening, sealed in await sealed_part:
+                made = await sealed_part
+                _report_unmade(lease.alert_id, made)
+                for opening, sealed in made:
                     self._hand_over(opening, sealed, prepared[opening.variant], chunk)
 
     def _sealed(
@@ -302,7 +304,6 @@ class Deliverer:
             case Refused():
                 chunk.take(unsendable(opening))
             case Exception():  # such as a key that was thrown away: it concerns one reader
-                log.error("cannot_compose", alert=chunk.alert_id, error=type(sealed).__name__)
                 chunk.take(unsent(opening, f"could not be composed: {type(sealed).__name__}"))
             case _ if transport is None:  # a resend goes by the same transport, or not at all
                 chunk.take(unsent(opening, "its transport is configured no more"))
@@ -395,6 +396,17 @@ class _Pace:
 async def _at_once(made: T) -> T:
     """Gives what is there already, where something is awaited."""
     return made
+
+
+def _report_unmade(alert_id: int, made: Sequence[tuple[Opening, Sealed | Exception]]) -> None:
+    """Tells once of what may concern each of a million readers, such as a key that is gone."""
+    errors = Counter(
+        type(sealed).__name__
+        for _, sealed in made
+        if isinstance(sealed, Exception) and not isinstance(sealed, Refused)
+    )
+    for error, mails in errors.items():
+        log.error("cannot_compose", alert=alert_id, error=error, mails=mails)
 
 
 def _report(lease: Lease, group: Sequence[Receipt]) -> None:

@@ -312,22 +312,25 @@ async def test_a_chunk_of_more_variants_than_are_kept_is_delivered(
     assert {row.attempts for row in rows(sqlite_db)} == {1}
 
 
-async def test_a_mail_that_cannot_be_stamped_does_not_stop_the_others(
+async def test_mails_that_cannot_be_stamped_do_not_stop_the_others_and_are_told_of_together(
     sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = await smtp_server()
-    _, _, ids = announce(sqlite_db, 3)
+    _, _, ids = announce(sqlite_db, 4)
     seal = Composer.seal
 
-    def fail_for_the_first(self: Composer, alert_id: int, prepared: Signable, opening: Opening) -> Sealed:
-        if opening.subscriber_id == ids[0]:
+    def fail_for_two(self: Composer, alert_id: int, prepared: Signable, opening: Opening) -> Sealed:
+        if opening.subscriber_id in ids[:2]:
             raise KeyError("a token key that was thrown away")
         return seal(self, alert_id, prepared, opening)
 
-    monkeypatch.setattr(Composer, "seal", fail_for_the_first)
-    async with delivering(sqlite_db, server, tmp_path):
-        await server.wait_until(lambda: len(server.accepted) == 2)
-        await until(sqlite_db, lambda session: session.get_one(Delivery, (1, ids[0])).attempts > 0)
+    monkeypatch.setattr(Composer, "seal", fail_for_two)
+    with capture_logs() as logs:
+        async with delivering(sqlite_db, server, tmp_path):
+            await server.wait_until(lambda: len(server.accepted) == 2)
+            await until(sqlite_db, lambda session: session.get_one(Delivery, (1, ids[0])).attempts > 0)
+    told = [each for each in logs if each["event"] == "cannot_compose"]
+    assert told[0]["mails"] == 2, "not a line for each of a million readers"
     assert rows(sqlite_db)[0].reason == "not sent: could not be composed: KeyError"
 
 
