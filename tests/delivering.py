@@ -59,12 +59,13 @@ async def delivering(
     weights: Mapping[str, int] | None = None,
     widths: Mapping[str, int] | None = None,
     bounce_tag: str = "",
+    patience: timedelta = timedelta(seconds=5),
     **changes: Any,
 ) -> AsyncIterator[Deliverer]:
     """A deliverer at work for the length of the block; the relay is `main`, others have their names in `also`."""
     transports = Transports(
         {
-            Transport(_server(name, each), widths): (weights or {}).get(name, 1)
+            Transport(_server(name, each, patience), widths): (weights or {}).get(name, 1)
             for name, each in {"main": relay, **(also or {})}.items()
         }
     )
@@ -85,7 +86,7 @@ async def delivering(
             await transports.close()
 
 
-def _server(name: str, relay: Relay) -> Server:
+def _server(name: str, relay: Relay, patience: timedelta) -> Server:
     return Server(
         name=name,
         host=relay.host,
@@ -95,8 +96,8 @@ def _server(name: str, relay: Relay) -> Server:
         password="",
         connections=4,
         connect_timeout=timedelta(seconds=5),
-        reply_timeout=timedelta(seconds=5),
-        final_timeout=timedelta(seconds=5),
+        reply_timeout=patience,
+        final_timeout=patience,
     )
 
 

@@ -49,6 +49,7 @@ _DIGEST_EVERY = 5  # one claim in five prefers digests, so that a loud day canno
 _AGAIN_EVERY = 4  # one claim in four prefers what comes again, which else waits behind a lane's fresh alerts
 _FIRST_CHUNK = 10
 _FIRST_BATCH, _LEAST_BATCH = 500, 100  # readers: while no pace is known, and however slow it is
+_SILENT_SECONDS = 10.0  # of a chunk without a receipt, after which others bring what its relay keeps waiting
 _PART = 16  # mails that one thread signs in one go: some milliseconds of work
 
 
@@ -93,6 +94,8 @@ class Deliverer:
         self._view = View(datetime.min.replace(tzinfo=UTC))
         self._looked_at = -_POLL_SECONDS
         self._looking = asyncio.Lock()
+        self._couriers = asyncio.TaskGroup()
+        self._silent = Counter[str]()  # by transport, the chunks that wait for it in vain
 
     def wake(self) -> None:
         """Says that there may be work; call it in the event loop."""
@@ -103,13 +106,15 @@ class Deliverer:
     async def run(self, stop: asyncio.Event) -> None:
         """Delivers until `stop` is set, then waits for the mails on the wire and gives the batches back."""
         await self._recover_until_done(stop)
+        never = asyncio.Event()
         with self._signing:
-            async with asyncio.TaskGroup() as couriers:
+            async with self._couriers:
                 for number in range(self._settings.parallel):
-                    couriers.create_task(self._courier(stop), name=f"courier-{number}")
+                    self._couriers.create_task(self._courier(stop, never), name=f"courier-{number}")
 
-    async def _courier(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
+    async def _courier(self, stop: asyncio.Event, spare: asyncio.Event) -> None:
+        """Works until `stop`, or until it is spare, and has no batch in hand."""
+        while not (stop.is_set() or spare.is_set()):
             work = self._work
             try:
                 await self._recover_now_and_then(stop)
@@ -172,7 +177,8 @@ class Deliverer:
     async def _ways(self) -> Ways | None:
         """Chooses the transport of the next chunk, and those that may stand in for it."""
         view = await self._look()
-        chosen = self._transports.choose(but_not=view.shut)
+        choose = self._transports.choose
+        chosen = choose(but_not=self._silent_ones() | view.shut) or choose(but_not=view.shut)
         if chosen is None:
             return None
         chosen.expect_mail()
@@ -251,15 +257,37 @@ class Deliverer:
         chunk = Chunk(lease.alert_id, len(openings), journal, fence)
         await self._submit(lease, openings, chunk)
         replied = 0
+        patience = min(_SILENT_SECONDS, self._settings.lease.total_seconds() / 3)
+        silence = _Silence(self._silent, {opening.transport for opening in openings})
         try:
-            while (group := await chunk.group(self._settings.lease.total_seconds() / 3)) is not None:
+            while (group := await chunk.group(patience)) is not None:
+                if silence.heard(group):
+                    self._go_round(silence, fence.stop)
                 replied += sum(receipt.code > 0 for receipt in group)
                 await self._record(lease, group, fence)
         finally:
+            silence.end()
             # Nothing more of this chunk may begin, and the journal must see the end of what did.
             fence.shut()
             await chunk.rest()
         return replied
+
+    def _go_round(self, silence: "_Silence", stop: asyncio.Event) -> None:
+        """Has another transport, where there is one, bring what a silent one keeps waiting, by one more courier.
+
+        A relay that says nothing may be waited for ten minutes (RFC 5321, 4.5.3.2), and all couriers with it.
+        """
+        if not self._transports.up(but_not=self._silent_ones() | self._view.shut):
+            return
+        for name in silence.transports:
+            if (transport := self._transports.get(name)) is not None:
+                transport.let_go()
+        if silence.is_alone and self._silent.total() <= self._settings.parallel:
+            silence.is_alone = False
+            self._couriers.create_task(self._courier(stop, silence.ended), name="courier-stands-in")
+
+    def _silent_ones(self) -> set[str]:
+        return {name for name, chunks in self._silent.items() if chunks}
 
     async def _submit(self, lease: Lease, openings: Sequence[Opening], chunk: Chunk) -> None:
         """Hands a chunk's mails over, a few variants at a time: the first are on the wire while others are rendered."""
@@ -359,6 +387,36 @@ def batch_for(rate: float, most: int) -> int:
     So no machine has readers in hand at an alert's end whom others, who are done, could have mailed.
     """
     return min(most, max(_LEAST_BATCH, int(rate)) if rate else _FIRST_BATCH)
+
+
+class _Silence:
+    """Whether a chunk hears nothing of its transports; `ended` is set with the chunk."""
+
+    def __init__(self, silent: Counter[str], transports: Collection[str]) -> None:
+        self.ended = asyncio.Event()
+        self.transports = transports
+        self.is_alone = True  # no courier stands in for the one who waits
+        self._silent = silent
+        self._is_on = False
+
+    def heard(self, group: Sequence[Receipt]) -> bool:
+        """Takes what came in a while; says whether a silence began. Only a relay's word ends it."""
+        if any(receipt.code for receipt in group):
+            self._break()
+        elif not (group or self._is_on):
+            self._is_on = True
+            self._silent.update(self.transports)
+            return True
+        return False
+
+    def end(self) -> None:
+        self._break()
+        self.ended.set()
+
+    def _break(self) -> None:
+        if self._is_on:
+            self._is_on = False
+            self._silent.subtract(self.transports)
 
 
 class _Pace:

@@ -15,7 +15,7 @@ class Fence:
     """Stands before every write of a batch's mails."""
 
     def __init__(self, lease: Lease, stop: asyncio.Event) -> None:
-        self._stop = stop
+        self.stop = stop
         self._length = lease.length
         self._deadline = lease.deadline
         self._fresh_until = 0.0
@@ -24,7 +24,7 @@ class Fence:
     def check(self, *, is_begun: bool) -> None:
         """Raises LeaseLost when nothing more may be written, OpenedLongAgo when a mail may not begin any more."""
         now = clocks.boot_time()
-        if self._is_shut or self._stop.is_set() or now >= self._deadline:
+        if self._is_shut or self.stop.is_set() or now >= self._deadline:
             raise LeaseLost("The lease ended before the mail could be sent.")
         if not is_begun and now >= self._fresh_until:
             raise OpenedLongAgo("The mail waited too long for its turn.")

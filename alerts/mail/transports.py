@@ -74,6 +74,10 @@ class Transport:
             self._waiting.add(mail)
             self._put_to_work()
 
+    def let_go(self) -> None:
+        """Tells the mails that wait here that they were not sent: others may bring them, and this relay says nothing."""
+        self._refuse_waiting(Unsent("the relay says nothing"))
+
     def expect_mail(self) -> None:
         """Has a connection opened where none stands: a first mail can be made in the round trips that it takes."""
         if not (self._standing or self._opening or self._is_closed or self.down_for()):

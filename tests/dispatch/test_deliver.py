@@ -436,6 +436,19 @@ async def test_a_relay_that_puts_off_every_sender_is_asked_with_few_until_it_tak
     assert [each["event"] for each in logs].count("transport_up") == 1
 
 
+async def test_a_silence_ends_with_a_relays_word_or_the_chunk_and_not_with_what_was_never_sent() -> None:
+    accepted = Receipt(1, receipts.Settled.ACCEPTED, "", 250, "", "example.org")
+    unsent = Receipt(2, receipts.Settled.DEFERRED, "not sent", 0, "", "")
+    silent = Counter[str]()
+    silence = deliver._Silence(silent, {"main"})
+    assert [silence.heard(group) for group in ([accepted], [], [], [unsent])] == [False, True, False, False]
+    assert silent["main"] == 1
+    assert [silence.heard(group) for group in ([accepted], [])] == [False, True]
+    silence.end()
+    assert silent["main"] == 0
+    assert silence.ended.is_set()
+
+
 async def test_nothing_is_opened_while_no_relay_can_be_reached(
     sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from alerts.dispatch.rates import Rate
 from alerts.models import Breaker, Delivery, DeliveryState
 from build import a_feed, a_topic, an_entry, readers
 from delivering import all_done, delivering, until
-from fakes.smtp import Drop, Mail, Point, Reply, StartSmtp
+from fakes.smtp import Drop, Hang, Mail, Point, Reply, StartSmtp
 
 BLOCKED = Reply.of(550, "5.7.1 our list says that your host is blocked")
 
@@ -191,6 +191,22 @@ async def test_a_relay_that_is_away_leaves_all_to_the_other(
         await until(sqlite_db, all_done)
     assert len(spare.accepted) == 60
     assert {row.doubts for row in deliveries(sqlite_db)} == {0}
+
+
+async def test_a_relay_that_falls_silent_keeps_nobody_waiting_but_the_batches_it_has_mails_of(
+    db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be waited for ten minutes: not by all couriers."""
+    monkeypatch.setattr("alerts.dispatch.deliver._SILENT_SECONDS", 0.5)
+    silent, other = await smtp_server(), await smtp_server()
+    announce(db, {"any.example": 300})
+    async with delivering(db, silent, tmp_path, also={"other": other}, patience=timedelta(seconds=60)):
+        await silent.wait_until(lambda: len(silent.accepted) >= 10)
+        for point in (Point.CONTENT, Point.MAIL):
+            silent.script.on(point, Hang())
+        stuck = 2 * 50  # the batches that two couriers have in hand
+        await other.wait_until(lambda: len(silent.accepted) + len(other.accepted) >= 300 - stuck)
+        await silent.stop()
 
 
 async def test_a_destination_that_asks_us_to_slow_down_does_not_keep_others_from_the_wire(
