@@ -8,9 +8,9 @@ while another's mails are on the wire. What a courier cannot finish is left to i
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +32,7 @@ from alerts.dispatch.gates import Later, Limits, View, Ways
 from alerts.dispatch.journal import Journal, Journals
 from alerts.dispatch.opening import Opening, Plan, open_chunk
 from alerts.dispatch.outbox import Lease
+from alerts.dispatch.pace import FIRST_CHUNK, Pace, Silence, batch_for
 from alerts.dispatch.receipts import Receipt
 from alerts.errors import LeaseLost, Refused, Unavailable
 from alerts.failpoints import reach
@@ -47,8 +48,6 @@ log = structlog.get_logger()
 _POLL_SECONDS = 1.0  # behind every wake-up
 _DIGEST_EVERY = 5  # one claim in five prefers digests, so that a loud day cannot starve them
 _AGAIN_EVERY = 4  # one claim in four prefers what comes again, which else waits behind a lane's fresh alerts
-_FIRST_CHUNK = 10
-_FIRST_BATCH, _LEAST_BATCH = 500, 100  # readers: while no pace is known, and however slow it is
 _SILENT_SECONDS = 10.0  # of a chunk without a receipt, after which others bring what its relay keeps waiting
 _PART = 16  # mails that one thread signs in one go: some milliseconds of work
 
@@ -87,7 +86,7 @@ class Deliverer:
         self._work = asyncio.Event()
         self._claims = 0
         # By transport, and whether digests go by it: they take longer to compose than to send.
-        self._paces: dict[tuple[str, bool], _Pace] = defaultdict(_Pace)
+        self._paces: dict[tuple[str, bool], Pace] = defaultdict(Pace)
         self._recovered_at = 0.0
         self._recovering = asyncio.Lock()
         self._signing = ThreadPoolExecutor(settings.signing_threads, thread_name_prefix="sign")
@@ -199,7 +198,7 @@ class Deliverer:
         """How many readers to open for: all of them are put off if a relay that failed us last still does."""
         transport = self._transports.get(name)
         if transport is not None and transport.is_on_trial:
-            return min(_FIRST_CHUNK, self._settings.batch)
+            return min(FIRST_CHUNK, self._settings.batch)
         pace = self._paces[name, lease.is_of_digest]
         return min(pace.chunk(self._share(name)), self._settings.batch)
 
@@ -243,7 +242,7 @@ class Deliverer:
         transports = {opening.transport for opening in openings}
         # Resends go by the transports of the first time, and measure none.
         is_alike = len(transports) == 1
-        pace = self._paces[transports.pop(), lease.is_of_digest] if is_alike else _Pace()
+        pace = self._paces[transports.pop(), lease.is_of_digest] if is_alike else Pace()
         with pace.sharing():
             began = monotonic()
             replied = await self._send_and_record(lease, openings, journal, fence)
@@ -258,7 +257,7 @@ class Deliverer:
         await self._submit(lease, openings, chunk)
         replied = 0
         patience = min(_SILENT_SECONDS, self._settings.lease.total_seconds() / 3)
-        silence = _Silence(self._silent, {opening.transport for opening in openings})
+        silence = Silence(self._silent, {opening.transport for opening in openings})
         try:
             while (group := await chunk.group(patience)) is not None:
                 if silence.heard(group):
@@ -272,7 +271,7 @@ class Deliverer:
             await chunk.rest()
         return replied
 
-    def _go_round(self, silence: "_Silence", stop: asyncio.Event) -> None:
+    def _go_round(self, silence: Silence, stop: asyncio.Event) -> None:
         """Has another transport, where there is one, bring what a silent one keeps waiting, by one more courier.
 
         A relay that says nothing may be waited for ten minutes (RFC 5321, 4.5.3.2), and all couriers with it.
@@ -379,76 +378,6 @@ class Deliverer:
             else:
                 return
             await asyncio.sleep(_POLL_SECONDS)
-
-
-def batch_for(rate: float, most: int) -> int:
-    """Gives how many readers to take in hand at once: those of about a second, at most `most`.
-
-    So no machine has readers in hand at an alert's end whom others, who are done, could have mailed.
-    """
-    return min(most, max(_LEAST_BATCH, int(rate)) if rate else _FIRST_BATCH)
-
-
-class _Silence:
-    """Whether a chunk hears nothing of its transports; `ended` is set with the chunk."""
-
-    def __init__(self, silent: Counter[str], transports: Collection[str]) -> None:
-        self.ended = asyncio.Event()
-        self.transports = transports
-        self.is_alone = True  # no courier stands in for the one who waits
-        self._silent = silent
-        self._is_on = False
-
-    def heard(self, group: Sequence[Receipt]) -> bool:
-        """Takes what came in a while; says whether a silence began. Only a relay's word ends it."""
-        if any(receipt.code for receipt in group):
-            self._break()
-        elif not (group or self._is_on):
-            self._is_on = True
-            self._silent.update(self.transports)
-            return True
-        return False
-
-    def end(self) -> None:
-        self._break()
-        self.ended.set()
-
-    def _break(self) -> None:
-        if self._is_on:
-            self._is_on = False
-            self._silent.subtract(self.transports)
-
-
-class _Pace:
-    """How many mails a second leave here by one transport; chunks are sized to about one second of it."""
-
-    def __init__(self) -> None:
-        self.rate = 0.0  # 0 while nothing is known
-        self._chunks = 0  # under way
-
-    def chunk(self, least: int) -> int:
-        """Gives the size of one more chunk beside those under way, at least `least`.
-
-        A relay that takes its time with each mail is slow only as long as few are under way: sized by the rate
-        alone a chunk would shrink, and the rate with it, to one mail at a time.
-        """
-        return max(least, int(self.rate / (self._chunks + 1)) if self.rate else _FIRST_CHUNK)
-
-    @contextmanager
-    def sharing(self) -> Iterator[None]:
-        """Counts a chunk as under way for the length of the block."""
-        self._chunks += 1
-        try:
-            yield
-        finally:
-            self._chunks -= 1
-
-    def measure(self, mails: int, seconds: float) -> None:
-        """Learns from a chunk's mails that got a reply: what never went out was quick, and says nothing."""
-        if not mails:
-            return
-        rate = mails / max(seconds, 0.001) * max(1, self._chunks)
-        self.rate = rate if not self.rate else self.rate * 0.5 + rate * 0.5
 
 
 async def _at_once(made: T) -> T:

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from alerts.audience.tokens import read_tag
 from alerts.db import Database
-from alerts.dispatch import deliver, outbox, receipts
+from alerts.dispatch import deliver, outbox, pace, receipts
 from alerts.dispatch.announce import announce_key_event
 from alerts.dispatch.compose import Composer, Sealed
 from alerts.dispatch.explain import explain
@@ -169,7 +169,7 @@ async def test_who_leaves_while_a_chunk_waits_for_a_relay_that_became_slow_is_se
     sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chunk is sized to a second at the rate of before, and may then be on its way for an hour."""
-    monkeypatch.setattr("alerts.dispatch.deliver._FIRST_CHUNK", 60)
+    monkeypatch.setattr("alerts.dispatch.pace.FIRST_CHUNK", 60)
     monkeypatch.setattr("alerts.dispatch.fence._FRESH_SECONDS", 0.5)
     server = await smtp_server(delay=0.2)
     _, topic, ids = announce(sqlite_db, 60)
@@ -397,8 +397,8 @@ async def test_a_slow_relays_daemon_takes_no_readers_in_hand_that_others_could_m
     sqlite_db: Database, smtp_server: StartSmtp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last of an alert would wait for it while other machines have nothing to do."""
-    monkeypatch.setattr(deliver, "_FIRST_BATCH", 40)
-    monkeypatch.setattr(deliver, "_LEAST_BATCH", 5)
+    monkeypatch.setattr(pace, "_FIRST_BATCH", 40)
+    monkeypatch.setattr(pace, "_LEAST_BATCH", 5)
     server = await smtp_server(delay=0.1)
     in_a_second = int(4 / 0.1)  # its connections, by the time it takes
     announce(sqlite_db, 200)
@@ -412,8 +412,8 @@ async def test_a_slow_relays_daemon_takes_no_readers_in_hand_that_others_could_m
 
 @pytest.mark.parametrize(("rate", "readers"), [(0, 500), (3.7, 100), (474.2, 474), (30_000, 2000)])
 def test_a_batch_is_about_a_second_of_sending(rate: float, readers: int) -> None:
-    assert deliver.batch_for(rate, 2000) == readers
-    assert deliver.batch_for(rate, 50) == 50
+    assert pace.batch_for(rate, 2000) == readers
+    assert pace.batch_for(rate, 50) == 50
 
 
 async def test_a_relay_that_puts_off_every_sender_is_asked_with_few_until_it_takes_mail_again(
@@ -440,7 +440,7 @@ async def test_a_silence_ends_with_a_relays_word_or_the_chunk_and_not_with_what_
     accepted = Receipt(1, receipts.Settled.ACCEPTED, "", 250, "", "example.org")
     unsent = Receipt(2, receipts.Settled.DEFERRED, "not sent", 0, "", "")
     silent = Counter[str]()
-    silence = deliver._Silence(silent, {"main"})
+    silence = pace.Silence(silent, {"main"})
     assert [silence.heard(group) for group in ([accepted], [], [], [unsent])] == [False, True, False, False]
     assert silent["main"] == 1
     assert [silence.heard(group) for group in ([accepted], [])] == [False, True]
